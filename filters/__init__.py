@@ -1,0 +1,1 @@
+"""Filters: frozen dataclasses that read columns and answer keep or drop, one file each."""

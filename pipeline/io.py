@@ -1,0 +1,144 @@
+"""Paths: everything that opens, lists, writes or renames a file, local or on an fsspec URL, is here."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from schemas.errors import UserError
+
+
+def join(folder: str, *names: str) -> str:
+    """`folder/name/…`, for local paths and URLs alike."""
+    return "/".join([folder.rstrip("/") or "/", *(name.strip("/") for name in names)])
+
+
+def stem(path: str) -> str:
+    """The file name without folders and without its last suffix: a/00000.tar → 00000."""
+    return path.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    fs, name = url_to_fs(path)
+    return bool(fs.exists(name))
+
+
+def make_folder(path: str) -> None:
+    """Make a folder and its parents; nothing happens where it stands already."""
+    fs, name = url_to_fs(path)
+    fs.makedirs(name, exist_ok=True)
+
+
+def open_read(path: str) -> IO[bytes]:
+    """Open for reading, seekable. Raises UserError naming a path that is not there."""
+    try:
+        opened: IO[bytes] = fsspec.open(path, "rb").open()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    return opened
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+@contextmanager
+def atomic_write(path: str) -> Iterator[IO[bytes]]:
+    """A file that appears under its name only when the block ended well; a block that raises leaves nothing."""
+    temporary = temporary_name(path)
+    fs, name = url_to_fs(temporary)
+    fs.makedirs(fs._parent(name), exist_ok=True)
+    try:
+        with fs.open(name, "wb") as file:
+            yield file
+        move(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def temporary_name(path: str) -> str:
+    """A name beside `path` that no reader takes for data: leading underscore, random end."""
+    folder, _, name = path.rpartition("/")
+    hidden = f"_tmp.{name}.{secrets.token_hex(4)}"
+    return f"{folder}/{hidden}" if folder else hidden
+
+
+def move(source: str, target: str) -> None:
+    """Rename within one file system, replacing the target."""
+    fs, name = url_to_fs(source)
+    target_name = url_to_fs(target)[1]
+    if is_local(target):
+        os.replace(name, target_name)
+    else:
+        fs.mv(name, target_name)
+
+
+def remove(path: str) -> None:
+    """Remove a file; nothing happens where there is none."""
+    fs, name = url_to_fs(path)
+    if fs.exists(name):
+        fs.rm_file(name)
+
+
+def list_files(folder: str, suffix: str) -> list[str]:
+    """Paths of the visible files directly in `folder` that end in `suffix`, sorted by name.
+
+    Names starting with `_` or `.` are not data (temporary files, manifests). Raises UserError where the folder is not there.
+    """
+    fs, name = url_to_fs(folder)
+    if not fs.isdir(name):
+        raise UserError(f"{folder}: no such folder")
+    found = [fs.unstrip_protocol(p) if not is_local(folder) else p for p in fs.ls(name, detail=False)]
+    return sorted(p for p in found if p.endswith(suffix) and not p.rsplit("/", 1)[-1].startswith(("_", ".")))
+
+
+def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...]) -> list[str]:
+    """The files that files, globs, folders and URLs name, in order, without repeats.
+
+    A folder stands for the files in it that end in one of `suffixes`. Raises UserError naming a pattern that matches nothing.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matches = _matches(pattern, suffixes)
+        if not matches:
+            raise UserError(f"{pattern}: no such file, and no folder or glob with files ending in {' or '.join(suffixes)}")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _matches(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
+    if pattern.startswith(("http://", "https://")):
+        return [pattern]
+    fs, name = url_to_fs(pattern)
+    full = (lambda p: p) if is_local(pattern) else fs.unstrip_protocol
+    if fs.isdir(name):
+        return [path for suffix in suffixes for path in list_files(pattern, suffix)]
+    if any(sign in pattern for sign in "*?["):
+        return [full(p) for p in sorted(fs.glob(name))]
+    return [full(name)] if fs.exists(name) else []
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is on this machine's file system."""
+    return "://" not in path or path.startswith(("file://", "local://"))
+
+
+def spark_path(path: str) -> str:
+    """The path as Spark's file systems spell it: s3:// becomes s3a://, a local path becomes absolute."""
+    if path.startswith("s3://"):
+        return "s3a://" + path.removeprefix("s3://")
+    return os.path.abspath(path) if is_local(path) else path
+
+
+def arrow_filesystem(path: str) -> tuple[Any, str]:
+    """The pair (filesystem, path) that pyarrow's readers and writers take."""
+    fs, name = url_to_fs(path)
+    return fs, name

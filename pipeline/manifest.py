@@ -1,0 +1,131 @@
+"""What a stage says of its own run: per part, and in _manifest.json for the whole folder."""
+
+import dataclasses
+import hashlib
+import json
+import resource
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal
+
+Status = Literal["ok", "partial", "failed"]
+MANIFEST_NAME = "_manifest.json"
+CONFIG_NAME = "_config.json"
+PARTS_FOLDER = "_parts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputReport:
+    """What became of one input file: read whole, read up to some damage, or not read."""
+
+    path: str
+    status: Status = "ok"
+    error: str = ""
+    rows: int = 0
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartReport:
+    """What became of one part. `counts` has one entry per outcome or named drop; `facts` what else the stage tells."""
+
+    name: str
+    counts: dict[str, int] = field(default_factory=dict)
+    inputs: tuple[InputReport, ...] = ()
+    files: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    duration_s: float = 0.0
+    peak_rss_bytes: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing of the part could be used."""
+        return bool(self.inputs) and all(report.status == "failed" for report in self.inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The account of a stage's folder, over this run and the runs it resumed."""
+
+    stage: str
+    config: dict[str, Any]
+    config_hash: str
+    versions: dict[str, str]
+    counts: dict[str, int]
+    inputs: tuple[InputReport, ...]
+    parts: tuple[str, ...]
+    parts_resumed: int
+    facts: dict[str, Any]
+    started_at: str
+    duration_s: float
+    peak_rss_bytes: int
+
+    @property
+    def failed_inputs(self) -> list[InputReport]:
+        """The inputs of which nothing could be read."""
+        return [report for report in self.inputs if report.status == "failed"]
+
+    @property
+    def partial_inputs(self) -> list[InputReport]:
+        """The inputs that were damaged but gave something."""
+        return [report for report in self.inputs if report.status == "partial"]
+
+
+def to_json(described: Any) -> bytes:
+    """A dataclass (or plain value) as readable JSON with sorted keys."""
+    value = dataclasses.asdict(described) if dataclasses.is_dataclass(described) else described  # type: ignore[arg-type]
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def part_from_json(data: bytes) -> PartReport:
+    """The inverse of to_json for a part."""
+    value = json.loads(data)
+    value["inputs"] = tuple(InputReport(**report) for report in value["inputs"])
+    value["files"] = tuple(value["files"])
+    return PartReport(**value)
+
+
+def manifest_from_json(data: bytes) -> Manifest:
+    """The inverse of to_json for a manifest."""
+    value = json.loads(data)
+    value["inputs"] = tuple(InputReport(**report) for report in value["inputs"])
+    value["parts"] = tuple(value["parts"])
+    return Manifest(**value)
+
+
+def output_config(config: Any) -> dict[str, Any]:
+    """The fields of a config that decide what is written, as JSON values."""
+    chosen = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("affects_output", True)}
+    return dict(json.loads(json.dumps(chosen, default=str)))
+
+
+def hash_of(value: dict[str, Any]) -> str:
+    """16 hex digits that name a config."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def total(counts: "list[dict[str, int]]") -> dict[str, int]:
+    """Counts of all parts, summed by reason."""
+    result: Counter[str] = Counter()
+    for part in counts:
+        result.update(part)
+    return dict(sorted(result.items()))
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result may depend on, as installed here."""
+    found = {}
+    for name in ("webpairs", "pyarrow", "numpy", "torch", "open_clip_torch", "pyspark", "pillow"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

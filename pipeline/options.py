@@ -1,0 +1,122 @@
+"""A stage's config, a frozen keyword-only dataclass, as command-line options: each flag is written once, on its field."""
+
+import argparse
+import dataclasses
+import enum
+import re
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from schemas.errors import UsageError
+
+Config = TypeVar("Config")
+_MISSING = dataclasses.MISSING
+
+
+def option(
+    help: str,
+    default: Any = _MISSING,
+    *,
+    short: str | None = None,
+    metavar: str | None = None,
+    positional: bool = False,
+    affects_output: bool = True,
+) -> Any:
+    """A config field: its help text, its default (none: required) and whether it changes what the stage writes.
+
+    A field with affects_output=False (workers, progress) may differ between a run and its resumption.
+    """
+    metadata = {
+        "help": help,
+        "short": short,
+        "metavar": metavar,
+        "positional": positional,
+        "affects_output": affects_output,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """What every stage's config has besides its own fields."""
+
+    workers: int = option("worker processes on this machine (with Spark, the cluster decides)", 1, affects_output=False)
+    tolerate_failed: float = option(
+        "share of inputs that may fail before the exit status is 1", 0.01, metavar="F", affects_output=False
+    )
+
+
+def add_options(parser: argparse.ArgumentParser, config_type: type) -> None:
+    """Give `parser` one option per field of the dataclass `config_type`."""
+    hints = get_type_hints(config_type)
+    for field in dataclasses.fields(config_type):
+        if "help" in field.metadata:
+            _add_option(parser, field, hints[field.name])
+
+
+def from_arguments(config_type: type[Config], arguments: argparse.Namespace) -> Config:
+    """The config that parsed arguments describe."""
+    names = [f.name for f in dataclasses.fields(config_type) if "help" in f.metadata]  # type: ignore[arg-type]
+    values = {name: getattr(arguments, name) for name in names}
+    return config_type(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def parse(config_type: type[Config], argv: Sequence[str], description: str) -> Config:
+    """Parse a job's own command line. Exits with 2 and a usage line where it is wrong."""
+    parser = argparse.ArgumentParser(description=description)
+    add_options(parser, config_type)
+    return from_arguments(config_type, parser.parse_args(with_dashes(argv)))
+
+
+def with_dashes(argv: Sequence[str]) -> list[str]:
+    """Option names with `_` written as `-`: --save_path and --save-path are one option."""
+    return [re.sub(r"^--[A-Za-z][\w-]*", lambda m: m[0].replace("_", "-"), word) for word in argv]
+
+
+def _add_option(parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]", hint: Any) -> None:
+    meta = field.metadata
+    required = field.default is _MISSING
+    settings: dict[str, Any] = {"help": _help(field, required), **_settings_of(hint)}
+    if meta["metavar"] and settings.get("action") is None:
+        settings["metavar"] = meta["metavar"]
+    if meta["positional"]:
+        parser.add_argument(field.name, **settings)
+        return
+    flags = [f"--{field.name.replace('_', '-')}"]
+    if meta["short"]:
+        flags.insert(0, meta["short"])
+    if required:
+        settings["required"] = True
+    else:
+        settings["default"] = field.default
+    parser.add_argument(*flags, dest=field.name, **settings)
+
+
+def _help(field: "dataclasses.Field[Any]", required: bool) -> str:
+    text = str(field.metadata["help"]).replace("%", "%%")
+    if required or field.default in (None, False, ()):
+        return text
+    return f"{text} (default: {str(field.default).replace('%', '%%')})"
+
+
+def _settings_of(hint: Any) -> dict[str, Any]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _settings_of(next(a for a in arguments if a is not type(None)))
+    if origin is tuple:
+        return {"nargs": "+", "type": _reader(arguments[0])}
+    if origin is Literal:
+        return {"choices": list(arguments), "type": type(arguments[0])}
+    if hint is bool:
+        return {"action": "store_true"}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return {"choices": list(hint), "type": hint}
+    return {"type": _reader(hint)}
+
+
+def _reader(kind: Any) -> typing.Callable[[str], Any]:
+    if kind in (str, int, float):
+        return typing.cast(typing.Callable[[str], Any], kind)
+    raise UsageError(f"a config field of type {kind} cannot be an option: use str, int, float, bool, Literal or a tuple")

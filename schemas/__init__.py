@@ -1,0 +1,19 @@
+"""The contracts between stages: one pyarrow schema per table, every column with a doc and a unit."""
+
+from schemas.candidates import CANDIDATES
+from schemas.pool import POOL
+from schemas.rankings import RANKINGS
+from schemas.scores import SCORES
+from schemas.shards import SHARDS
+from schemas.subsets import SUBSETS
+
+TABLES = {
+    "candidates": CANDIDATES,
+    "pool": POOL,
+    "shards": SHARDS,
+    "scores": SCORES,
+    "subsets": SUBSETS,
+    "rankings": RANKINGS,
+}
+
+__all__ = ["CANDIDATES", "POOL", "RANKINGS", "SCORES", "SHARDS", "SUBSETS", "TABLES"]

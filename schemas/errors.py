@@ -1,0 +1,13 @@
+"""The errors a user can mend: shown as one line, never as a traceback."""
+
+
+class UserError(Exception):
+    """Something the user gave cannot be worked with: the message names the input, what is wrong and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """The command line or the configuration is wrong."""
+
+    exit_code = 2

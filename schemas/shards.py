@@ -1,0 +1,29 @@
+"""shards: the sidecar parquet beside each tar, one row per pair that was tried, in img2dataset's columns."""
+
+import pyarrow as pa
+
+from schemas.columns import column, required, table
+from schemas.pool import POOL
+
+# img2dataset's names are kept although they carry no unit: foreign tools read them.
+IMG2DATASET = [
+    required("url", pa.string(), "image URL"),
+    column("caption", pa.string(), "alt text"),
+    required("key", pa.string(), "sample key: shard number and row number, zero-padded"),
+    required("status", pa.string(), "success, failed_to_download or failed_to_resize"),
+    column("error_message", pa.string(), "why it failed; null on success"),
+    column("width", pa.int32(), "width as stored", "px"),
+    column("height", pa.int32(), "height as stored", "px"),
+    column("original_width", pa.int32(), "width as served", "px"),
+    column("original_height", pa.int32(), "height as served", "px"),
+    column("exif", pa.string(), "EXIF of the served image as JSON"),
+    column("sha256", pa.string(), "sha256 of the bytes as served, hex"),
+]
+
+# Carried through from the pool, ahead of img2dataset's own, as its `save_additional_columns` does.
+CARRIED = [field for field in POOL if field.name not in {"url", "text", "sample_rank", "n_records"}]
+
+SHARDS = table(
+    "One pair that was tried; beside it the tar with {key}.jpg, .txt and .json of the successes.",
+    [*CARRIED, *IMG2DATASET],
+)
