@@ -11,6 +11,8 @@ from fsspec.core import url_to_fs
 
 from schemas.errors import UserError
 
+_TEMPORARY = "_tmp."
+
 
 def join(folder: str, *names: str) -> str:
     """`folder/name/…`, for local paths and URLs alike."""
@@ -67,8 +69,16 @@ def atomic_write(path: str) -> Iterator[IO[bytes]]:
 def temporary_name(path: str) -> str:
     """A name beside `path` that no reader takes for data: leading underscore, random end."""
     folder, _, name = path.rpartition("/")
-    hidden = f"_tmp.{name}.{secrets.token_hex(4)}"
+    hidden = f"{_TEMPORARY}{name}.{secrets.token_hex(4)}"
     return f"{folder}/{hidden}" if folder else hidden
+
+
+def sweep(folder: str) -> None:
+    """Remove the temporary files that a killed run left in `folder`."""
+    fs, name = url_to_fs(folder)
+    for path in fs.ls(name, detail=False):
+        if path.rsplit("/", 1)[-1].startswith(_TEMPORARY):
+            remove(fs.unstrip_protocol(path))
 
 
 def move(source: str, target: str) -> None:
@@ -97,7 +107,11 @@ def list_files(folder: str, suffix: str) -> list[str]:
     if not fs.isdir(name):
         raise UserError(f"{folder}: no such folder")
     found = [fs.unstrip_protocol(p) if not is_local(folder) else p for p in fs.ls(name, detail=False)]
-    return sorted(p for p in found if p.endswith(suffix) and not p.rsplit("/", 1)[-1].startswith(("_", ".")))
+    return sorted(p for p in found if p.endswith(suffix) and _is_data(p))
+
+
+def _is_data(path: str) -> bool:
+    return not path.rstrip("/").rsplit("/", 1)[-1].startswith(("_", "."))
 
 
 def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...]) -> list[str]:
@@ -122,7 +136,7 @@ def _matches(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     if fs.isdir(name):
         return [path for suffix in suffixes for path in list_files(pattern, suffix)]
     if any(sign in pattern for sign in "*?["):
-        return [full(p) for p in sorted(fs.glob(name))]
+        return [full(p) for p in sorted(fs.glob(name)) if _is_data(p)]
     return [full(name)] if fs.exists(name) else []
 
 

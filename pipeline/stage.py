@@ -126,6 +126,7 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
         with io.atomic_write(path) as file:
             file.write(to_json(described))
     io.remove(io.join(out, MANIFEST_NAME))
+    io.sweep(out)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(stage=stage, out=out, described=described, started_at=now, started=time.monotonic())
 

@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(shell find schemas filters pipeline jobs -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.css')
+
+help: ## this list
+	@grep -hE '^[a-z./]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z./]+):.*## /\1\t/' | expand -t 20
+
+demo: .venv/runs ## the whole way once, on a generated small web: ends with the ranking and report.html
+	$(BIN)/webpairs demo --root demo
+
+test: .venv/develops dist/webpairs.zip ## all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/develops ## format, lint and types, checked
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+docs: .venv/develops ## what is generated under docs/
+	$(BIN)/python -m schemas.docs > docs/schemas.md
+
+dist/webpairs.zip: .venv/runs $(SOURCES) ## the code as a zip for spark-submit --py-files
+	$(BIN)/python -m jobs.package $@
+
+clean: ## remove what the targets made
+	rm -rf .venv dist demo build
+
+# torch first and alone: pip then keeps the build it finds for this machine instead of replacing it.
+.venv/runs: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt --upgrade pip
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[java]'
+	touch $@
+
+.venv/develops: .venv/runs
+	$(BIN)/pip install -q -c constraints.txt -e '.[java,img2dataset,s3,test,lint]'
+	touch $@
+
+.PHONY: help demo test lint docs clean

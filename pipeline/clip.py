@@ -1,0 +1,143 @@
+"""An open_clip model, ready to use: its name and weights go in, model, preprocessing and tokenizer come out."""
+
+import difflib
+import functools
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import pipeline.torchvision_ops  # noqa: F401 - declares operators that open_clip's import of torchvision needs
+import open_clip  # isort: skip
+from schemas.errors import UserError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Wholly in low precision: open_clip's mixed "bf16" keeps norms in float32, which on a CPU costs the gain in speed.
+_PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A CLIP model in evaluation mode with all that its input needs."""
+
+    model: torch.nn.Module  # has encode_image, encode_text, logit_scale
+    preprocess: Callable[[Any], torch.Tensor]  # PIL.Image → (3, H, W) float32, evaluation transform
+    tokenizer: Callable[[Sequence[str]], torch.Tensor]  # n texts → (n, L) int64
+    image_size_px: int
+    mean: tuple[float, ...]  # per channel, of values 0 to 1
+    std: tuple[float, ...]
+    device: str
+    dtype: torch.dtype  # of the weights; images are cast to it
+
+
+def load_clip(model: str, pretrained: str | None, *, device: str = "cpu", precision: str = "fp32") -> Clip:
+    """The open_clip model of that name, or one of our own (pipeline/models/NAME.json), in evaluation mode.
+
+    `pretrained` is a tag that open_clip knows or the path of a local checkpoint (a state_dict, or {"state_dict": …}); None
+    leaves the weights random. Raises UserError for an unknown model, tag or device and for a checkpoint that does not fit.
+    """
+    name = known_model(model)
+    place = choose_device(device)
+    with _quiet():
+        net = _create(name, pretrained, place, precision)
+    cfg = net.visual.preprocess_cfg
+    size = cfg["size"]
+    return Clip(
+        model=net.eval(),
+        preprocess=open_clip.image_transform_v2(open_clip.PreprocessCfg(**cfg), is_train=False),
+        tokenizer=open_clip.get_tokenizer(name),
+        image_size_px=size if isinstance(size, int) else size[0],
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        device=place,
+        dtype=DTYPES[precision],
+    )
+
+
+def known_model(model: str) -> str:
+    """The model's name as open_clip files it (ViT-B/32 → ViT-B-32). Raises UserError with near names where there is none."""
+    register_models()
+    name = model.replace("/", "-")
+    known = open_clip.list_models()
+    if name not in known:
+        by_lower = {other.lower(): other for other in known}
+        near = [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.5)]
+        hint = f"close: {', '.join(near)}" if near else "`python -c 'import open_clip; print(open_clip.list_models())'` lists all"
+        raise UserError(f"{model}: no such model; {hint}")
+    return name
+
+
+def choose_device(device: str) -> str:
+    """`auto` is the GPU where there is one. Raises UserError for a device that torch does not have here."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {device}: not available here ({_first_line(error)}); use cpu or auto") from error
+    return device
+
+
+@functools.cache
+def register_models() -> None:
+    """Make the configs in pipeline/models known to open_clip. They are read as resources, so that a zip will do."""
+    folder = resources.files("pipeline") / "models"
+    if not folder.is_dir():
+        return
+    with tempfile.TemporaryDirectory() as copies:
+        for config in folder.iterdir():
+            if config.name.endswith(".json"):
+                (Path(copies) / config.name).write_bytes(config.read_bytes())
+        open_clip.add_model_config(copies)  # keeps what it read; a folder that is gone later is skipped
+
+
+def _create(name: str, pretrained: str | None, device: str, precision: str) -> Any:
+    if pretrained and pretrained in _tags(name):
+        try:
+            return open_clip.create_model(name, pretrained, device=device, precision=_PRECISIONS[precision])
+        except (RuntimeError, OSError, ValueError) as error:
+            raise UserError(
+                f"{name}, weights {pretrained}: could not be had ({_first_line(error)}); go online, or give a local checkpoint"
+            ) from error
+    if pretrained and not os.path.isfile(pretrained):
+        tags = ", ".join(_tags(name)) or "none"
+        raise UserError(f"{pretrained}: neither a file nor a tag of {name}; its tags: {tags}")
+    # Without pretrained_text=False open_clip would fetch weights for text towers from elsewhere.
+    net = open_clip.create_model(name, device=device, precision=_PRECISIONS[precision], pretrained_text=False)
+    if pretrained:
+        _load(net, name, pretrained)
+    return net
+
+
+def _load(net: Any, name: str, path: str) -> None:
+    try:
+        open_clip.load_checkpoint(net, path, strict=True, weights_only=True)
+    except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own for a bad file
+        raise UserError(f"{path}: not a checkpoint of {name} ({_first_line(error)})") from error
+
+
+def _tags(name: str) -> list[str]:
+    return list(open_clip.list_pretrained_tags_by_model(name))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] or type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip logs warnings, among them that weights are random on purpose, and sets up the root logger to do so."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,56 @@
+"""Paths: local and fsspec alike, nothing half-written under its name."""
+
+import pytest
+
+from pipeline import io
+from schemas.errors import UserError
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    def write():
+        with io.atomic_write(str(tmp_path / "x")) as file:
+            file.write(b"half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_replaces_whole(tmp_path):
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+    with io.atomic_write(str(target)) as file:
+        file.write(b"new")
+        file.flush()
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+
+
+def test_atomic_write_on_an_fsspec_url():
+    with io.atomic_write("memory://bucket/a/x") as file:
+        file.write(b"new")
+    assert io.read_bytes("memory://bucket/a/x") == b"new"
+    assert [p.rsplit("/", 1)[-1] for p in io.list_files("memory://bucket/a", "")] == ["x"]
+
+
+def test_files_folders_and_globs_expand_in_order_without_repeats(tmp_path):
+    for name in ["b.wat.gz", "a.wat.gz", "_tmp.c.wat.gz", "notes.txt"]:
+        (tmp_path / name).touch()
+    patterns = (str(tmp_path / "b.wat.gz"), str(tmp_path), str(tmp_path / "*.wat.gz"))
+    assert [io.stem(p) for p in io.expand(patterns, (".wat.gz",))] == ["b.wat", "a.wat"]
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere"):
+        io.expand((str(tmp_path / "nowhere"),), (".gz",))
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        io.list_files(str(tmp_path / "nowhere"), ".parquet")
+
+
+def test_spark_spells_s3_with_an_a():
+    assert io.spark_path("s3://bucket/x") == "s3a://bucket/x"
+    assert io.spark_path("/x") == "/x"

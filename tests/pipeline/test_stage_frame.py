@@ -1,0 +1,157 @@
+"""The stage frame: parts done once, whole or not at all, accounted for, resumed after any death."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.manifest import InputReport, PartReport
+from pipeline.options import StageConfig, option
+from pipeline.stage import Part, require_complete, run_stage
+from schemas.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoConfig(StageConfig):
+    out: str = option("folder")
+    shout: int = option("how loud", 1)
+
+
+def echo(config, part, folder):
+    text = Path(part.inputs[0]).read_text()
+    with folder.open(f"{part.name}.txt") as file:
+        file.write((text * config.shout).encode())
+    if text == "bad":
+        raise ValueError("cannot echo bad")
+    return PartReport(name=part.name, counts={"rows_out": 1}, inputs=(InputReport(path=part.inputs[0], rows=1),))
+
+
+def parts_of(folder: Path, **texts: str) -> list[Part]:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return [Part(name=name, inputs=(str(folder / name),)) for name in texts]
+
+
+def run(tmp_path: Path, parts: list[Part], **settings):
+    return run_stage("echo", EchoConfig(out=str(tmp_path / "out"), **settings), parts, echo, out=str(tmp_path / "out"))
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith("_"))
+
+
+def test_every_part_is_written_and_counted(tmp_path):
+    manifest = run(tmp_path, parts_of(tmp_path / "in", a="x", b="y"))
+    assert visible(tmp_path / "out") == ["a.txt", "b.txt"]
+    assert manifest.counts == {"rows_out": 2}
+    assert [i.status for i in manifest.inputs] == ["ok", "ok"]
+    assert manifest.peak_rss_bytes > 1_000_000
+
+
+def test_worker_processes_give_the_same_as_one(tmp_path):
+    parts = parts_of(tmp_path / "in", a="x", b="y", c="z")
+    manifest = run(tmp_path, parts, workers=2)
+    assert manifest.counts == {"rows_out": 3}
+    assert (tmp_path / "out/c.txt").read_text() == "z"
+
+
+def test_a_rerun_does_only_what_is_missing(tmp_path):
+    parts = parts_of(tmp_path / "in", a="x", b="y")
+    run(tmp_path, parts)
+    (tmp_path / "in/a").write_text("changed, and not read again")
+    (tmp_path / "out/b.txt").unlink()
+    manifest = run(tmp_path, parts)
+    assert manifest.parts_resumed == 1
+    assert (tmp_path / "out/a.txt").read_text() == "x"
+    assert (tmp_path / "out/b.txt").read_text() == "y"
+
+
+def test_a_bad_part_costs_itself_only_leaves_nothing_and_is_tried_again(tmp_path):
+    parts = parts_of(tmp_path / "in", a="bad", b="y")
+    manifest = run(tmp_path, parts)
+    assert visible(tmp_path / "out") == ["b.txt"]
+    assert list((tmp_path / "out").glob("_tmp*")) == []
+    assert [(i.status, i.error) for i in manifest.failed_inputs] == [("failed", "ValueError: cannot echo bad")]
+    (tmp_path / "in/a").write_text("good")
+    assert run(tmp_path, parts).failed_inputs == []
+
+
+def test_another_config_in_the_same_folder_is_refused_by_name(tmp_path):
+    parts = parts_of(tmp_path / "in", a="x")
+    run(tmp_path, parts)
+    with pytest.raises(UserError, match="shout: 1 there, 2 now"):
+        run(tmp_path, parts, shout=2)
+
+
+def test_the_number_of_workers_is_not_part_of_the_config(tmp_path):
+    parts = parts_of(tmp_path / "in", a="x")
+    run(tmp_path, parts)
+    assert run(tmp_path, parts, workers=2).parts_resumed == 1
+
+
+def test_an_unfinished_folder_is_not_taken_for_whole(tmp_path):
+    parts = parts_of(tmp_path / "in", a="x")
+    run(tmp_path, parts)
+    (tmp_path / "out/_manifest.json").unlink()
+    with pytest.raises(UserError, match="`echo` has not finished there"):
+        require_complete(str(tmp_path / "out"))
+
+
+def test_a_changed_upstream_is_refused(tmp_path):
+    upstream = tmp_path / "up"
+    run_stage("echo", EchoConfig(out=str(upstream)), [], echo, out=str(upstream))
+    down = EchoConfig(out=str(tmp_path / "down"))
+    run_stage("echo", down, [], echo, out=down.out, upstream=[str(upstream)])
+    record = json.loads((upstream / "_manifest.json").read_text())
+    (upstream / "_manifest.json").write_text(json.dumps({**record, "config_hash": "other"}))
+    with pytest.raises(UserError, match="upstream"):
+        run_stage("echo", down, [], echo, out=down.out, upstream=[str(upstream)])
+
+
+def test_kill_minus_nine_between_parts_loses_nothing_and_repeats_nothing(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, signal, sys
+            from dataclasses import dataclass
+            from pipeline.manifest import PartReport
+            from pipeline.options import StageConfig, option
+            from pipeline.stage import Part, run_stage
+
+            @dataclass(frozen=True, kw_only=True)
+            class LogConfig(StageConfig):
+                out: str = option("folder")
+
+            def work(config, part, folder):
+                with folder.open(part.name + ".txt") as file:
+                    file.write(b"half")
+                    file.flush()
+                    if part.name == "b" and sys.argv[2] == "die":
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    file.write(b" whole")
+                print("did", part.name, flush=True)
+                return PartReport(name=part.name, counts={"rows_out": 1})
+
+            out = sys.argv[1]
+            manifest = run_stage("log", LogConfig(out=out), [Part(name=n) for n in "abc"], work, out=out)
+            print("total", manifest.counts["rows_out"])
+            """
+        )
+    )
+    out = tmp_path / "out"
+    died = subprocess.run(
+        [sys.executable, str(script), str(out), "die"], capture_output=True, text=True, cwd=os.getcwd(), check=False
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert visible(out) == ["a.txt"]
+    again = subprocess.run([sys.executable, str(script), str(out), "live"], capture_output=True, text=True, check=True)
+    assert list(out.glob("_tmp*")) == []
+    assert again.stdout.split("\n")[:3] == ["did b", "did c", "total 3"]
+    assert {(out / f"{n}.txt").read_text() for n in "abc"} == {"half whole"}
