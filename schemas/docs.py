@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from schemas import TABLES
 from schemas.columns import doc_of, unit_of
+from schemas.tables import TABLES
 
 _HEADER = """# Schemas
 

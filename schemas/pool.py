@@ -9,7 +9,7 @@ POOL = table(
     "One image-text pair to download: the earliest record of its uid, in the order of the sampling hash.",
     [
         *CANDIDATES,
-        column("lang", pa.string(), "ISO 639-1 code of the alt text's most likely language"),
+        column("lang", pa.string(), "ISO 639 code of the alt text's most likely language; null where nothing was recognised"),
         column("lang_prob", pa.float32(), "probability of lang, 0 to 1"),
         required("domain", pa.string(), "registrable domain of url (public suffix list), or the bare host"),
         required("opted_out", pa.bool_(), "a page that carries this pair opts out of AI use (only with --opt-out flag)"),

@@ -7,16 +7,16 @@ from schemas.pool import POOL
 
 # img2dataset's names are kept although they carry no unit: foreign tools read them.
 IMG2DATASET = [
-    required("url", pa.string(), "image URL"),
     column("caption", pa.string(), "alt text"),
+    required("url", pa.string(), "image URL"),
     required("key", pa.string(), "sample key: shard number and row number, zero-padded"),
     required("status", pa.string(), "success, failed_to_download or failed_to_resize"),
-    column("error_message", pa.string(), "why it failed; null on success"),
+    column("error_message", pa.string(), "why it failed, e.g. http_404, timeout, truncated; null on success"),
     column("width", pa.int32(), "width as stored", "px"),
     column("height", pa.int32(), "height as stored", "px"),
-    column("original_width", pa.int32(), "width as served", "px"),
-    column("original_height", pa.int32(), "height as served", "px"),
-    column("exif", pa.string(), "EXIF of the served image as JSON"),
+    column("original_width", pa.int32(), "width as served, after EXIF orientation", "px"),
+    column("original_height", pa.int32(), "height as served, after EXIF orientation", "px"),
+    column("exif", pa.string(), "EXIF of the served image as a JSON object, without its GPS block"),
     column("sha256", pa.string(), "sha256 of the bytes as served, hex"),
 ]
 
@@ -24,6 +24,7 @@ IMG2DATASET = [
 CARRIED = [field for field in POOL if field.name not in {"url", "text", "sample_rank", "n_records"}]
 
 SHARDS = table(
-    "One pair that was tried; beside it the tar with {key}.jpg, .txt and .json of the successes.",
+    "One pair that was tried; beside it the tar with {key}.jpg, .json and .txt of the successes. "
+    "Columns ahead of caption are those that the pool (or foreign metadata) has.",
     [*CARRIED, *IMG2DATASET],
 )

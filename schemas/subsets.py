@@ -1,5 +1,7 @@
 """subsets: DataComp's uid file, a 1-D .npy of pairs of 64-bit halves of the uid, sorted."""
 
+from string import hexdigits
+
 import numpy as np
 import pyarrow as pa
 
@@ -16,14 +18,27 @@ SUBSETS = table(
 
 def uids_to_array(uids: list[str]) -> np.ndarray:
     """Sorted (n,) `u8,u8` of n hex uids, repeats kept. Raises ValueError naming the first uid that is not 32 hex digits."""
+    return sort_rows(uid_rows(uids))
+
+
+def uid_rows(uids: list[str]) -> np.ndarray:
+    """(n,) `u8,u8` of n hex uids, in their order. Raises ValueError naming the first uid that is not 32 hex digits."""
     for uid in uids:
-        if len(uid) != 32:
-            raise ValueError(f"uid {uid!r} has {len(uid)} characters; a uid is 32 hex digits")
-    pairs = np.frombuffer(bytes.fromhex("".join(uids)), dtype=">u8").reshape(-1, 2)
+        if uid is None or len(uid) != 32:
+            raise ValueError(f"uid {uid!r} has {len(uid or '')} characters; a uid is 32 hex digits")
+    try:
+        pairs = np.frombuffer(bytes.fromhex("".join(uids)), dtype=">u8").reshape(-1, 2)
+    except ValueError:
+        wrong = next(uid for uid in uids if not set(uid) <= set(hexdigits))
+        raise ValueError(f"uid {wrong!r} is not 32 hex digits") from None
     array = np.empty(len(pairs), dtype=SUBSET_DTYPE)
     array["f0"], array["f1"] = pairs[:, 0], pairs[:, 1]
-    array.sort()
     return array
+
+
+def sort_rows(array: np.ndarray) -> np.ndarray:
+    """A sorted copy of a (n,) `u8,u8` array, as np.sort orders it, but several times faster than on the compound type."""
+    return array[np.lexsort((array["f1"], array["f0"]))]
 
 
 def array_to_uids(array: np.ndarray) -> list[str]:

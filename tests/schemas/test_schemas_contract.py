@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas import TABLES
 from schemas.columns import doc_of
 from schemas.docs import render
+from schemas.tables import TABLES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,17 @@
+"""All tables, by name, in the order of the flow."""
+
+from schemas.candidates import CANDIDATES
+from schemas.pool import POOL
+from schemas.rankings import RANKINGS
+from schemas.scores import SCORES
+from schemas.shards import SHARDS
+from schemas.subsets import SUBSETS
+
+TABLES = {
+    "candidates": CANDIDATES,
+    "pool": POOL,
+    "shards": SHARDS,
+    "scores": SCORES,
+    "subsets": SUBSETS,
+    "rankings": RANKINGS,
+}
