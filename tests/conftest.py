@@ -1,9 +1,19 @@
 """Fixtures that several folders of tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# The same examples at every run; no deadline, because a busy machine is not a bug.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -15,3 +25,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is absent: {folder} (set WEBPAIRS_SHARED)")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pyspark drops the socket that it reads results from while its file is still open: Python warns, nothing leaks."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"))
+
+
+@pytest.fixture(scope="session")
+def spark() -> "Iterator[SparkSession]":
+    """One embedded Spark for all tests."""
+    from pipeline.spark import local_session
+
+    session = local_session("webpairs tests", master="local[2]")
+    yield session
+    session.stop()

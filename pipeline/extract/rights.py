@@ -1,0 +1,117 @@
+"""What a page says of its own use: robots directives, TDM reservation, licence, language."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
+
+from pipeline.extract.pages import Page, objects_of
+
+# Directives that take a value after a colon; any other word before a colon is the user agent that is spoken to.
+_VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
+_EVERYONE = frozenset({"*", "robots"})
+_AGENT_METAS = frozenset({"ccbot", "img2dataset"})  # agents that fetch for data sets and have a meta of their own
+_NONE = {"none": ("noindex", "nofollow")}  # what the directive stands for; it is listed besides
+
+
+class Rights(NamedTuple):
+    """The page-level columns of CANDIDATES that policy is made from."""
+
+    html_lang: str | None
+    content_language: str | None
+    license_url: str | None
+    robots: list[str]
+    tdm_reserved: bool | None
+
+
+def rights_of(page: Page) -> Rights:
+    """All that `page` says, in its HTTP headers and in its <head>."""
+    metas = objects_of(page.head.get("Metas"))
+    named = [(str(meta.get("name") or meta.get("http-equiv") or "").strip().lower(), meta.get("content")) for meta in metas]
+    return Rights(
+        html_lang=_first_text(content for name, content in named if name == "html@/lang"),
+        content_language=_first_text([*_header(page, "content-language"), *_contents(named, "content-language")]),
+        license_url=_license_of(page),
+        robots=sorted({*_header_directives(page), *_meta_directives(named)}),
+        tdm_reserved=_reservation([*_header(page, "tdm-reservation"), *_contents(named, "tdm-reservation")]),
+    )
+
+
+def directives_in(value: str, agent: str = "") -> Iterator[str]:
+    """The directives of one X-Robots-Tag or meta robots value, lower case.
+
+    One spoken to a certain agent is "agent:directive"; in a header an agent's name holds until the next one (as Google's
+    crawlers read it). `none` also yields the noindex and nofollow that it stands for.
+    """
+    for word in re.split(r"[,;]", value.lower()):
+        name, colon, argument = (part.strip() for part in word.partition(":"))
+        if colon and name not in _VALUED and not re.search(r"\s", name):
+            agent = "" if name in _EVERYONE else name
+            name, colon, argument = (part.strip() for part in argument.partition(":"))
+        if colon and name in _VALUED:
+            yield _addressed(agent, f"{name}:{' '.join(argument.split())}")
+            continue
+        for directive in name.split():
+            for meant in (directive, *_NONE.get(directive, ())):
+                yield _addressed(agent, meant)
+
+
+def _addressed(agent: str, directive: str) -> str:
+    return f"{agent}:{directive}" if agent else directive
+
+
+def _header_directives(page: Page) -> Iterator[str]:
+    for value in _header(page, "x-robots-tag"):
+        yield from directives_in(value)
+
+
+def _meta_directives(named: list[tuple[str, Any]]) -> Iterator[str]:
+    for name, content in named:
+        if isinstance(content, str) and name in ("robots", "x-robots-tag"):
+            yield from directives_in(content)
+        elif isinstance(content, str) and name in _AGENT_METAS:
+            yield from directives_in(content, agent=name)
+
+
+def _header(page: Page, name: str) -> list[str]:
+    """All values of an HTTP header: names come in any case, a repeated header is a list."""
+    values: list[str] = []
+    for key, value in page.headers.items():
+        if key.lower() == name:
+            values += [str(v) for v in (value if isinstance(value, list) else [value])]
+    return values
+
+
+def _contents(named: list[tuple[str, Any]], name: str) -> list[Any]:
+    return [content for found, content in named if found == name]
+
+
+def _first_text(values: Iterable[Any]) -> str | None:
+    return next((value.strip() for value in values if isinstance(value, str) and value.strip()), None)
+
+
+def _reservation(values: list[Any]) -> bool | None:
+    """TDMRep (W3C community group report, 2022): 1 reserved, 0 not, anything else says nothing. A reservation prevails."""
+    said = {str(value).strip() for value in values}
+    return True if "1" in said else (False if "0" in said else None)
+
+
+def _license_of(page: Page) -> str | None:
+    for link in (*objects_of(page.head.get("Link")), *page.links):
+        rel = link.get("rel")
+        if rel and "license" in str(rel).lower().split():
+            target = _absolute(link.get("url"), page.base_url)
+            if target is not None:
+                return target
+    return None
+
+
+def _absolute(target: Any, base_url: str) -> str | None:
+    """The web URL that an href names; None where it names none."""
+    if not isinstance(target, str) or not target.strip():
+        return None
+    try:
+        absolute = urljoin(base_url, target.strip())
+    except ValueError:
+        return None
+    return absolute if absolute.lower().startswith(("http://", "https://")) else None

@@ -1,0 +1,147 @@
+"""src attribute + page → absolute image URL, joined as cc2dataset does (urllib's urljoin); unusable ones say why.
+
+Differs from cc2dataset where that keeps what cannot be fetched or loses what can: blank src, surrounding white space,
+schemes in upper case, impossible hosts. Each is counted by name.
+"""
+
+import ipaddress
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote, urljoin
+
+_WEB = ("http://", "https://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_AUTHORITY = re.compile(r"https?://([^/?#\\]*)")
+_USUAL_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")  # URL Standard, forbidden domain code points
+_MAX_NAME_CHARS = 254  # RFC 1035's 253, and a dot at the end
+_NUMBER = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)")
+_REFUSED_SCHEMES = {"data": "data_url", "javascript": "javascript_url"}
+
+
+class UnusableError(ValueError):
+    """A src that names no image on the web; `reason` is the name it is counted under."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Resolved(NamedTuple):
+    """An absolute http(s) URL, and the names of what had to be mended."""
+
+    url: str
+    mended: tuple[str, ...] = ()
+
+
+def resolve(src: str, base: str) -> Resolved:
+    """The absolute URL of `src` on a page whose base URL is `base`.
+
+    Raises UnusableError with reason blank_src, data_url, javascript_url, other_scheme, invalid_host or invalid_port.
+    """
+    stripped = src.strip()
+    if not stripped:
+        raise UnusableError("blank_src")
+    mended = () if stripped == src else ("stripped_src",)
+    url = stripped
+    if not url.startswith(_WEB):
+        _refuse_scheme(url)
+        try:
+            url = urljoin(base, url)
+        except ValueError as error:  # urllib raises for brackets that hold no IPv6 address
+            raise UnusableError("invalid_host") from error
+        if not url.startswith(_WEB):
+            url = _with_lower_scheme(url)
+    authority = _AUTHORITY.match(url)
+    problem = _problem_of(authority[1]) if authority else "invalid_host"
+    if problem:
+        raise UnusableError(problem)
+    if stripped[:8].lower().startswith(_WEB) and not stripped.startswith(_WEB):
+        mended = (*mended, "upper_case_scheme")
+    return Resolved(url, mended)
+
+
+def base_of(page_url: str, base_href: object) -> str:
+    """The URL that a page's links are relative to: <base href> resolved against the page, or the page."""
+    if not isinstance(base_href, str):
+        return page_url
+    try:
+        return urljoin(page_url, base_href.strip())
+    except ValueError:
+        return page_url
+
+
+def _refuse_scheme(url: str) -> None:
+    scheme = _SCHEME.match(url)
+    if scheme and scheme[1].lower() not in ("http", "https"):
+        raise UnusableError(_REFUSED_SCHEMES.get(scheme[1].lower(), "other_scheme"))
+
+
+def _with_lower_scheme(url: str) -> str:
+    scheme = url.partition(":")[0]
+    lowered = scheme.lower() + url[len(scheme) :]
+    if lowered.startswith(_WEB):
+        return lowered
+    # http:/x and http:x of another scheme than the page's name no host.
+    raise UnusableError("invalid_host" if scheme.lower() in ("http", "https") else "other_scheme")
+
+
+@lru_cache(maxsize=65536)
+def _problem_of(authority: str) -> str:
+    """Why nothing can be fetched from an authority ([user@]host[:port]); "" where something might."""
+    host_port = re.sub(r"[\t\r\n]", "", authority).rpartition("@")[2]
+    if host_port.startswith("["):
+        host, _, port = host_port[1:].partition("]")
+        if not _is_ipv6(host) or (port and not port.startswith(":")):
+            return "invalid_host"
+        port = port[1:]
+    else:
+        host, _, port = host_port.partition(":")
+        if not _is_name(host):
+            return "invalid_host"
+    if port and not (port.isascii() and port.isdigit() and len(port.lstrip("0")) <= 5 and int(port) <= 65535):
+        return "invalid_port"
+    return ""
+
+
+def _is_name(host: str) -> bool:
+    """Whether `host` can be a DNS name or an IPv4 address (URL Standard, host parsing)."""
+    if len(host) < _MAX_NAME_CHARS and _USUAL_HOST.fullmatch(host):
+        return True
+    try:
+        name = unquote(host, errors="strict") if "%" in host else host
+        if len(name) > _MAX_NAME_CHARS:
+            return False
+        encoded = name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    labels = encoded.removesuffix(".").split(".")
+    if _FORBIDDEN.search(encoded) or len(encoded) > _MAX_NAME_CHARS or not all(0 < len(label) <= 63 for label in labels):
+        return False
+    return not _NUMBER.fullmatch(labels[-1]) or _is_ipv4(labels)
+
+
+def _is_ipv4(labels: list[str]) -> bool:
+    """Whether numbers name an address: fewer than four parts let the last fill the rest, 0x is hexadecimal, 0 octal."""
+    if len(labels) > 4 or not all(_NUMBER.fullmatch(label) for label in labels):
+        return False
+    try:
+        numbers = [_number(label) for label in labels]
+    except ValueError:
+        return False
+    return all(number <= 255 for number in numbers[:-1]) and numbers[-1] < 256 ** (5 - len(numbers))
+
+
+def _number(label: str) -> int:
+    if label[:2].lower() == "0x":
+        return int(label[2:] or "0", 16)
+    return int(label, 8) if len(label) > 1 and label[0] == "0" else int(label)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return "%" not in host

@@ -1,0 +1,96 @@
+"""Pieces → records: one or many in a member, running over members, with wrong lengths."""
+
+import gzip
+from collections import Counter
+from itertools import pairwise
+
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.extract.members import Joint, Piece
+from pipeline.extract.records import read_records
+
+JSON_TEXT = st.text(alphabet='{}":,abc \\', max_size=60).map(str.encode)
+
+
+def records_of(pieces):
+    tally = Counter()
+    return list(read_records(pieces, tally)), tally
+
+
+def cut(data, cuts):
+    """`data` as the pieces of one member at offset 7."""
+    edges = [0, *sorted(at % (len(data) + 1) for at in cuts), len(data)]
+    chunks = [data[a:b] for a, b in pairwise(edges)]
+    return [Piece(7, chunk, Joint.WITHIN if i else Joint.MEMBER) for i, chunk in enumerate(chunks)]
+
+
+@given(blocks=st.lists(JSON_TEXT, min_size=1, max_size=6), cuts=st.lists(st.integers(5, 10_000), max_size=6))
+def test_records_of_one_member_are_the_same_however_it_arrives(make, blocks, cuts):
+    data = b"".join(make.record(block) for block in blocks)
+    records, tally = records_of(cut(data, [max(5, at) for at in cuts if at % (len(data) + 1) >= 5]))
+    assert [record.block for record in records] == blocks
+    assert {record.offset for record in records} == {7}
+    assert tally == {"records": len(blocks)}
+
+
+@given(
+    blocks=st.lists(JSON_TEXT.filter(bytes.strip), min_size=1, max_size=5),
+    lengths=st.lists(st.one_of(st.integers(0, 500), st.just("many"), st.just(10**14)), min_size=5, max_size=5),
+)
+def test_a_wrong_content_length_costs_nothing(make, blocks, lengths):
+    data = b"".join(make.record(block, length=length) for block, length in zip(blocks, lengths, strict=False))
+    records, tally = records_of([Piece(0, data, Joint.MEMBER)])
+    assert [record.block.strip() for record in records] == [block.strip() for block in blocks]
+    assert tally["records"] == len(blocks)
+
+
+def test_a_record_has_its_type_and_target(make):
+    (record,), _ = records_of([Piece(3, make.record(b"{}", target="http://a.example/"), Joint.MEMBER)])
+    assert record == (3, b"metadata", b"http://a.example/", b"{}")
+
+
+def test_a_record_may_run_on_over_members(make):
+    data = make.record(b'{"long": 1}') + make.record(b"{}")
+    pieces = [Piece(at, data[at : at + 20], Joint.MEMBER) for at in range(0, len(data), 20)]
+    records, tally = records_of(pieces)
+    assert [record.block for record in records] == [b'{"long": 1}', b"{}"]
+    assert tally == {"records": 2}
+
+
+def test_a_gap_costs_the_record_it_stands_in_and_no_other(make):
+    first, second, third = (make.record(b'{"n": %d}' % n) for n in (1, 2, 3))
+    pieces = [Piece(0, first + second[:-9], Joint.MEMBER), Piece(0, b"", Joint.GAP), Piece(900, third, Joint.MEMBER)]
+    pieces.append(Piece(990, b"", Joint.GAP))
+    records, _ = records_of(pieces)
+    assert [(record.offset, record.block) for record in records] == [(0, b'{"n": 1}'), (900, b'{"n": 3}')]
+
+
+def test_bytes_that_begin_no_record_are_counted(make):
+    records, tally = records_of([Piece(0, b"junk\r\n\r\n" + make.record(b"{}"), Joint.MEMBER)])
+    assert [record.block for record in records] == [b"{}"]
+    assert tally == {"records": 1, "records_without_header": 1}
+
+
+def test_a_wat_in_one_member_uncompressed_or_zstd_gives_the_rows_of_one_with_a_member_per_record(make, extracted):
+    records = [make.record(make.page([make.image(f"{n}.jpg")], url=f"https://p{n}.example/")) for n in range(5)]
+    per_record = extracted(b"".join(make.member(record) for record in records))
+    in_one = extracted(gzip.compress(b"".join(records)))
+    plain = extracted(b"".join(records), "test.warc.wat")
+    zst = extracted(b"".join(zstandard.ZstdCompressor().compress(record) for record in records), "test.warc.wat.zst")
+    uids = [row["uid"] for row in per_record.rows]
+    assert len(uids) == 5
+    for other in (in_one, plain, zst):
+        assert [row["uid"] for row in other.rows] == uids
+        assert other.report.status == "ok"
+    assert [row["record_offset"] for row in in_one.rows] == [0] * 5
+    assert [row["record_offset"] for row in plain.rows] == [sum(map(len, records[:n])) for n in range(5)]
+
+
+def test_a_plain_file_cut_in_a_record_is_partial(make, extracted):
+    records = [make.record(make.page([make.image(f"{n}.jpg")])) for n in range(3)]
+    result = extracted(b"".join(records)[:-40], "test.warc.wat")
+    assert len(result.rows) == 2
+    assert result.report.status == "partial"
+    assert result.report.error == "records cut short: 1"
