@@ -1,0 +1,41 @@
+"""download: pool → shards. Each URL is fetched, resized and stored in WebDataset tars, in img2dataset's layout.
+
+In: a folder of parquet with uid, url and text. Out: per shard 00000.tar, 00000.parquet (one row per pair that was tried) and
+00000_stats.json; sizes.json for open_clip.
+"""
+
+import json
+from typing import Any
+
+from pipeline import io
+from pipeline.download.config import DownloadConfig
+from pipeline.manifest import Manifest
+
+__all__ = ["DownloadConfig", "run"]
+
+
+def run(config: DownloadConfig, spark: Any = None) -> Manifest:
+    """Download the pool, shard by shard; shards that are done are not fetched again.
+
+    Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config.
+    """
+    from pipeline.download.plan import plan
+    from pipeline.download.shard import download_shard
+    from pipeline.stage import run_stage
+
+    parts = plan(config.pool, config.samples_per_shard)
+    if config.engine == "img2dataset":
+        from pipeline.download.peer import run_img2dataset
+
+        manifest = run_img2dataset(config, parts)
+    else:
+        manifest = run_stage("download", config, parts, download_shard, out=config.out, upstream=(config.pool,), spark=spark)
+    _write_sizes(config.out, manifest)
+    return manifest
+
+
+def _write_sizes(out: str, manifest: Manifest) -> None:
+    """sizes.json, from which open_clip takes the number of samples: {"00000.tar": successes}."""
+    sizes = {f"{name}.tar": manifest.facts[name]["successes"] for name in manifest.parts}
+    with io.atomic_write(io.join(out, "sizes.json")) as file:
+        file.write(json.dumps(sizes, indent=1).encode())

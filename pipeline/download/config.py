@@ -1,0 +1,52 @@
+"""What `webpairs download` can be told: its options with their defaults (DataComp's settings) and bounds."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.options import StageConfig, option
+from schemas.errors import UsageError
+
+ResizeMode = Literal["keep_ratio_largest", "no", "border", "keep_ratio", "center_crop"]
+USER_AGENT = "webpairs/0.1 (image-text dataset builder)"
+# Each option that must be positive, and the value it must reach.
+_AT_LEAST = {"image_size": 1, "samples_per_shard": 1, "concurrency": 1, "decode_threads": 1, "max_bytes": 1, "max_pixels": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadConfig(StageConfig):
+    """Options of download."""
+
+    pool: str = option("folder of parquet with uid, url, text: a pool, or foreign metadata", metavar="DIR")
+    out: str = option("folder of shards to write", metavar="DIR")
+    engine: Literal["native", "img2dataset"] = option(
+        "native, or the library img2dataset (an extra; it knows no address, size or pixel limits)", "native"
+    )
+    proxy: str | None = option(
+        "HTTP proxy for every request; it resolves names itself", None, metavar="URL", affects_output=False
+    )
+    allow_private_addresses: bool = option("fetch from loopback, private and link-local addresses as well", False)
+    image_size: int = option("side to resize to, px", 512, metavar="PX")
+    resize_mode: ResizeMode = option("which side --image-size is, and what becomes of the rest", "keep_ratio_largest")  # noqa: RUF009 - a Literal
+    enlarge: bool = option("resize images that are smaller than --image-size too", False)
+    encode_quality: int = option("JPEG quality, 1 to 100", 95, metavar="Q")
+    samples_per_shard: int = option("rows of the pool in each shard", 10_000, metavar="N")
+    timeout_s: float = option("limit for a whole request, redirects included, s", 10.0, metavar="S")
+    retries: int = option("further attempts after a failure that may pass (timeout, dns, 429, 5xx)", 2, metavar="N")
+    concurrency: int = option("images in flight per worker", 128, metavar="N", affects_output=False)
+    decode_threads: int = option("threads that decode and resize, per worker", 2, metavar="N", affects_output=False)
+    max_bytes: int = option("largest body accepted, bytes", 32 * 2**20, metavar="N")
+    # Pillow's own bound for what is not yet a decompression bomb.
+    max_pixels: int = option("most pixels accepted, read from the header before decoding", 89_478_485, metavar="N")
+    user_agent: str = option("User-Agent header; its first word is the name that X-Robots-Tag may address", USER_AGENT)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError naming the first option that is out of bounds."""
+        for name, least in _AT_LEAST.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
+        if self.timeout_s <= 0 or self.retries < 0:
+            raise UsageError(f"--timeout-s {self.timeout_s} --retries {self.retries}: must be above 0, and at least 0")
+        if not 1 <= self.encode_quality <= 100:
+            raise UsageError(f"--encode-quality {self.encode_quality}: 1 to 100")
+        if not self.user_agent.isprintable() or not self.user_agent.isascii():
+            raise UsageError("--user-agent: must be printable ASCII on one line")

@@ -1,0 +1,39 @@
+"""EXIF: the orientation that is applied, and the JSON object of the sidecar's `exif` column."""
+
+import json
+from typing import Any
+
+from PIL import ExifTags, Image
+
+_ORIENTATION = 0x0112
+_LONGEST_VALUE = 1000  # characters; longer ones are blobs
+_SKIPPED = {"MakerNote", "UserComment", "ExifOffset", "GPSInfo", "JpegIFOffset", "JpegIFByteCount"}
+
+
+def read_exif(block: bytes) -> tuple[int, str | None]:
+    """(orientation 1 to 8, JSON object) of an EXIF block; (1, "{}") of none, (1, None) of a broken one.
+
+    The keys are "Image Make", "EXIF ExposureTime" …, the values strings, as img2dataset writes them. The GPS block,
+    thumbnails and maker notes are left out.
+    """
+    if not block:
+        return 1, "{}"
+    try:
+        exif = Image.Exif()
+        exif.load(block)
+        found = {**_described("Image", dict(exif)), **_described("EXIF", dict(exif.get_ifd(ExifTags.IFD.Exif)))}
+        orientation = exif.get(_ORIENTATION, 1)
+        return (orientation if orientation in range(1, 9) else 1), json.dumps(found)
+    except Exception:  # noqa: BLE001 - Pillow raises many types on malformed EXIF; the image itself may be sound
+        return 1, None
+
+
+def _described(group: str, tags: dict[int, Any]) -> dict[str, str]:
+    named = {ExifTags.TAGS.get(tag, f"Tag 0x{tag:04X}"): _printable(value) for tag, value in tags.items()}
+    return {f"{group} {name}": text for name, text in sorted(named.items()) if name not in _SKIPPED and text is not None}
+
+
+def _printable(value: Any) -> str | None:
+    text = value.decode("latin-1").rstrip("\0") if isinstance(value, bytes) else str(value)
+    text = text.strip()
+    return text if len(text) <= _LONGEST_VALUE and text.isprintable() else None

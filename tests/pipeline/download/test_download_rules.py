@@ -1,0 +1,68 @@
+"""The small rules: which addresses are public, how a URL is requested, what X-Robots-Tag forbids."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.download.address import is_public
+from pipeline.download.robots import is_refused
+from pipeline.download.url import request_url
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "2002:0101:0101::1", "64:ff9b::1.1.1.1"])
+def test_public_addresses_are_public(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.5.4", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
+        *("224.0.0.1", "240.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1"),
+        *("::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"),
+        *("2002:7f00:0001::1", "64:ff9b::127.0.0.1", "2001:db8::1", "fd00:ec2::254", "", "example.com", "0x7f.1"),
+    ],
+)
+def test_special_addresses_are_not_public(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "requested"),
+    [
+        (" http://A.example/a b\n.jpg#part ", "http://a.example/a%20b.jpg"),
+        ("https://a.example/ü.jpg?q=é&r=%20", "https://a.example/%C3%BC.jpg?q=%C3%A9&r=%20"),
+        ("HTTP://bücher.example:8080", "http://xn--bcher-kva.example:8080/"),
+        ("http://[::1]:80/a", "http://[::1]:80/a"),
+        ("http://user:word@a.example/", "http://a.example/"),
+        ("http://a.example:99999/", None),
+        ("http:///a", None),
+        ("http://a b/", None),
+    ],
+)
+def test_a_url_is_requested_as_a_browser_would(url, requested):
+    assert request_url(url) == requested
+
+
+@given(st.text())
+def test_any_text_is_an_ascii_url_or_none(text):
+    requested = request_url("http://" + text)
+    assert requested is None or (requested.isascii() and requested.isprintable() and " " not in requested)
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        (["noai"], True),
+        (["nofollow, NoImageAI"], True),
+        (["nofollow", "noindex"], True),
+        (["otherbot: noai, noindex"], False),
+        (["webpairs: noai"], True),
+        (["noai, otherbot: nofollow"], True),
+        (["unavailable_after: 25 Jun 2010 15:00:00 PST, noai"], True),
+        (["all", "none", "noarchive", ""], False),
+        ([], False),
+    ],
+)
+def test_robots_tags_speak_to_everyone_or_to_the_one_they_name(values, refused):
+    assert is_refused(values, "webpairs") is refused
