@@ -14,8 +14,13 @@ from typing import Any
 
 import torch
 
-import pipeline.torchvision_ops  # noqa: F401 - declares operators that open_clip's import of torchvision needs
-import open_clip  # isort: skip
+import pipeline.torchvision_ops  # noqa: F401 - before open_clip, which imports torchvision
+
+# isort: split
+import open_clip
+from open_clip.pretrained import get_pretrained_cfg
+from open_clip.transform import PreprocessCfg, image_transform_v2
+
 from schemas.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -41,7 +46,9 @@ def load_clip(model: str, pretrained: str | None, *, device: str = "cpu", precis
     """The open_clip model of that name, or one of our own (pipeline/models/NAME.json), in evaluation mode.
 
     `pretrained` is a tag that open_clip knows or the path of a local checkpoint (a state_dict, or {"state_dict": …}); None
-    leaves the weights random. Raises UserError for an unknown model, tag or device and for a checkpoint that does not fit.
+    leaves the weights random. A local copy of weights that were trained with QuickGELU, such as OpenAI's, needs the model's
+    name with `-quickgelu`; for a tag that is seen to. Raises UserError for an unknown model, tag or device and for a checkpoint
+    that does not fit.
     """
     name = known_model(model)
     place = choose_device(device)
@@ -51,7 +58,7 @@ def load_clip(model: str, pretrained: str | None, *, device: str = "cpu", precis
     size = cfg["size"]
     return Clip(
         model=net.eval(),
-        preprocess=open_clip.image_transform_v2(open_clip.PreprocessCfg(**cfg), is_train=False),
+        preprocess=image_transform_v2(PreprocessCfg(**cfg), is_train=False),
         tokenizer=open_clip.get_tokenizer(name),
         image_size_px=size if isinstance(size, int) else size[0],
         mean=tuple(cfg["mean"]),
@@ -101,7 +108,10 @@ def register_models() -> None:
 def _create(name: str, pretrained: str | None, device: str, precision: str) -> Any:
     if pretrained and pretrained in _tags(name):
         try:
-            return open_clip.create_model(name, pretrained, device=device, precision=_PRECISIONS[precision])
+            # open_clip only warns where weights were trained with another activation than the model's name stands for.
+            quick = bool(get_pretrained_cfg(name, pretrained).get("quick_gelu", False))
+            precise = _PRECISIONS[precision]
+            return open_clip.create_model(name, pretrained, device=device, precision=precise, force_quick_gelu=quick)
         except (RuntimeError, OSError, ValueError) as error:
             raise UserError(
                 f"{name}, weights {pretrained}: could not be had ({_first_line(error)}); go online, or give a local checkpoint"
@@ -134,9 +144,9 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """open_clip logs warnings, among them that weights are random on purpose, and sets up the root logger to do so."""
+    """open_clip logs what is told as an error here anyway, and warns of weights that are random on purpose."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ Import this module before open_clip. torchvision registers stand-ins for two ope
 themselves were never declared. Only their schemas are declared here: nothing in this project calls them.
 """
 
+import importlib
 import sys
 
 import torch
@@ -17,12 +18,12 @@ _SCHEMAS = (
 def import_torchvision() -> None:
     """Import torchvision, with its missing operators declared. Raises what its own import raises for any other reason."""
     try:
-        import torchvision  # noqa: F401
+        importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
         _declare()
-        import torchvision  # noqa: F401
+        importlib.import_module("torchvision")
 
 
 def _declare() -> None:
@@ -31,8 +32,8 @@ def _declare() -> None:
         del sys.modules[name]
     for schema in _SCHEMAS:
         # Only a library object that stays alive keeps its declarations.
-        _DECLARED.append(torch.library.Library("torchvision", "FRAGMENT"))
-        _DECLARED[-1].define(schema)
+        _DECLARED.append(torch.library.Library("torchvision", "FRAGMENT"))  # type: ignore[no-untyped-call]
+        _DECLARED[-1].define(schema)  # type: ignore[no-untyped-call]
 
 
 _DECLARED: list[torch.library.Library] = []
