@@ -66,9 +66,11 @@ def finish(manifest: Any, arguments: Any) -> int:
     if manifest is None:
         return 0
     counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts.items())
-    print(f"{manifest.stage}: {counts} → {arguments.out}  ({manifest.duration_s:.1f} s)")
+    where = getattr(arguments, "out", None) or arguments.save_path  # `filter` keeps DataComp's name for it
+    print(f"{manifest.stage}: {counts} → {where}  ({manifest.duration_s:.1f} s)")
     for report in [*manifest.failed_inputs, *manifest.partial_inputs][:10]:
-        print(f"webpairs: {report.status}: {report.path}: {report.error}", file=sys.stderr)
+        error = report.error.removeprefix(f"{report.path}: ")
+        print(f"webpairs: {report.status}: {report.path}: {error}", file=sys.stderr)
     failed = len(manifest.failed_inputs)
     if failed > arguments.tolerate_failed * max(1, len(manifest.inputs)):
         print(

@@ -1,0 +1,60 @@
+"""Filters on the language of the alt text: by a fastText model, or by the stored column."""
+
+import functools
+import os
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import UserError
+
+
+@dataclass(frozen=True)
+class FastTextLanguage:
+    """Keeps texts whose most likely language, by the fastText model at `model_path`, is `code`. Drops null.
+
+    As DataComp asks it: newlines become spaces (fastText refuses them), then the top label.
+    """
+
+    code: str
+    model_path: str
+    name: ClassVar[str] = "language"
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+
+    def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """(n,) True where the top label is that of the language."""
+        model, label = load_lid(self.model_path), f"__label__{self.code}"
+        return pa.array([text is not None and _top_label(model, text) == label for text in batch["text"].to_pylist()], pa.bool_())
+
+
+@dataclass(frozen=True)
+class StoredLanguage:
+    """Keeps rows whose stored language (column `lang`) is `code`. Drops null."""
+
+    code: str
+    name: ClassVar[str] = "language"
+    reads: ClassVar[tuple[str, ...]] = ("lang",)
+
+    def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """(n,) True where the column says that language."""
+        return pc.fill_null(pc.equal(batch["lang"], self.code), False)
+
+
+@functools.cache
+def load_lid(path: str) -> Any:
+    """The fastText model at a local path, loaded once per process. Raises UserError where it cannot be."""
+    import fasttext
+
+    if not os.path.isfile(path):
+        raise UserError(f"--lid-model {path}: no such file; give fastText's lid.176.bin or another language-id model")
+    try:
+        return fasttext.load_model(path)
+    except Exception as error:  # the library raises ValueError or RuntimeError, by the kind of damage
+        raise UserError(f"--lid-model {path}: not a fastText model ({error})") from error
+
+
+def _top_label(model: Any, text: str) -> str | None:
+    labels = model.predict(text.replace("\n", " "))[0]
+    return str(labels[0]) if labels else None

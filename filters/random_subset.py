@@ -1,0 +1,82 @@
+"""random_subset: a random share of the pool, or as many rows as another subset has: the control of every other filter."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from filters.contract import Filter, Pool
+from filters.registry import Entry, Request, checked_fraction
+from schemas.errors import UsageError
+from schemas.subsets import uid_rows
+
+_TOP = 2**64
+
+
+@dataclass(frozen=True)
+class RandomSubset:
+    """Keeps rows whose hash of (seed, uid) is below `below` of 2^64: the same rows however the files are cut or ordered."""
+
+    below: int
+    seed: int
+    name: ClassVar[str] = "random_subset"
+    reads: ClassVar[tuple[str, ...]] = ("uid",)
+
+    def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """(n,) True where the hash is small enough."""
+        hashes = _hashes(batch, self.seed)
+        return pa.array(hashes < np.uint64(self.below) if self.below < _TOP else np.ones(len(hashes), bool))
+
+
+@dataclass(frozen=True)
+class RandomOfSize:
+    """The `rows` rows of the smallest hashes; a smaller pool is kept whole.
+
+    Copies of one uid have one hash, so they come or go together: at the border this may add a row.
+    """
+
+    rows: int
+    seed: int
+    name: ClassVar[str] = "random_subset"
+    reads: ClassVar[tuple[str, ...]] = ("uid",)
+
+    def resolve(self, pool: Pool) -> Filter:
+        """The hash at which the pool is cut, in one pass; 8 bytes of memory per row."""
+        hashes = np.concatenate([np.empty(0, np.uint64), *(_hashes(batch, self.seed) for batch in pool())])
+        if self.rows >= len(hashes):
+            return RandomSubset(_TOP, self.seed)
+        if self.rows == 0:
+            return RandomSubset(0, self.seed)
+        return RandomSubset(int(np.partition(hashes, self.rows - 1)[self.rows - 1]) + 1, self.seed)
+
+
+def _hashes(batch: pa.RecordBatch, seed: int) -> np.ndarray:
+    """(n,) uint64, one per row."""
+    rows = uid_rows(batch["uid"].to_pylist())
+    with np.errstate(over="ignore"):
+        return _mix(rows["f0"] ^ _mix(rows["f1"] ^ _mix(np.full(1, seed % _TOP, np.uint64))))
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's step (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators")."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _build(request: Request) -> RandomSubset | RandomOfSize:
+    if (request.fraction is None) == (request.like_rows is None):
+        raise UsageError("random_subset: give either --fraction or --like FILE.npy")
+    if request.fraction is not None:
+        return RandomSubset(int(checked_fraction(request.fraction) * _TOP), request.seed)
+    return RandomOfSize(request.like_rows or 0, request.seed)
+
+
+ENTRY = Entry(
+    name="random_subset",
+    summary="a random fraction of the pool, or as many rows as another subset has",
+    takes=frozenset({"fraction", "like_rows"}),
+    build=_build,
+)
