@@ -1,0 +1,153 @@
+"""A data root → plain data: manifests, subsets, ranking, truth. Nothing here draws, and whatever is absent stays empty."""
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import io
+from pipeline.manifest import MANIFEST_NAME, Manifest, manifest_from_json
+from pipeline.report.verdict import BASELINE
+from schemas.errors import UserError
+from schemas.rankings import RANKINGS
+from schemas.subsets import SUBSET_DTYPE
+
+# What each command writes under a root, in the order of the flow.
+FOLDERS = {
+    "extract": "1_candidates",
+    "pool": "2_pool",
+    "download": "3_shards",
+    "score": "4_scores",
+    "filter": "5_subsets",
+    "train": "6_models",
+    "rank": "7_ranking",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset:
+    """One filter's result: its sorted (n,) `u8,u8` uids and what NAME.json says of how it was made."""
+
+    name: str
+    uids: np.ndarray
+    made: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What the demo's web knows of a pair: its kind, clean or a defect, and whether an ideal filter keeps it."""
+
+    kind: str
+    is_good: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """What stands in a data root. Empty where a stage has not run."""
+
+    path: str
+    manifests: tuple[Manifest, ...] = ()
+    subsets: tuple[Subset, ...] = ()
+    score_files: tuple[str, ...] = ()
+    ranking: tuple[dict[str, Any], ...] = ()
+    truth: dict[str, Truth] = field(default_factory=dict)
+    truth_of_filters: tuple[dict[str, Any], ...] = ()
+
+    def of(self, stage: str) -> tuple[Manifest, ...]:
+        """The manifests of one stage: none where it has not finished, several where it ran per model."""
+        return tuple(manifest for manifest in self.manifests if manifest.stage == stage)
+
+
+def read_root(path: str) -> Root:
+    """Read what is there. Raises UserError where nothing is, or where a file is not what its name says."""
+    if not io.exists(path):
+        raise UserError(f"{path}: no such folder; --root is the folder that holds 1_candidates … 7_ranking")
+    subsets = sorted(
+        (_read_subset(name) for name in _files(path, "5_subsets", ".npy")), key=lambda s: (s.name != BASELINE, s.name)
+    )
+    root = Root(
+        path=path,
+        manifests=(*_read_manifests(path), *filter(None, (_manifest_of(subset) for subset in subsets))),
+        subsets=tuple(subsets),
+        score_files=tuple(_files(path, "4_scores", ".parquet")),
+        ranking=_read_ranking(io.join(path, "7_ranking", "ranking.parquet")),
+        truth=_read_truth(io.join(path, "0_web", "truth.parquet")),
+        truth_of_filters=tuple(_read_json(io.join(path, "7_ranking", "truth_of_filters.json"), [])),
+    )
+    if not (root.manifests or root.subsets or root.score_files or root.ranking):
+        wanted = ", ".join(FOLDERS.values())
+        raise UserError(f"{path}: no stage has finished here (none of {wanted} holds anything to report); give the data root")
+    return root
+
+
+def _files(root: str, folder: str, suffix: str) -> list[str]:
+    path = io.join(root, folder)
+    return io.list_files(path, suffix) if io.exists(path) else []
+
+
+def _read_manifests(root: str) -> tuple[Manifest, ...]:
+    fs, folder = io.arrow_filesystem(root)
+    found = [p for depth in ("*", "6_models/*/*/*") for p in sorted(fs.glob(f"{folder.rstrip('/')}/{depth}/{MANIFEST_NAME}"))]
+    manifests = []
+    for path in found:
+        try:
+            manifests.append(manifest_from_json(fs.cat_file(path)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a manifest ({error}); run the stage that made this folder again") from error
+    return tuple(manifests)
+
+
+def _read_subset(path: str) -> Subset:
+    with io.open_read(path) as file:
+        try:
+            uids = np.load(file, allow_pickle=False)
+        except ValueError as error:
+            raise UserError(f"{path}: not a subset ({error}); expected a 1-D .npy of dtype u8,u8") from error
+    if uids.dtype != SUBSET_DTYPE or uids.ndim != 1:
+        raise UserError(f"{path}: dtype {uids.dtype}, shape {uids.shape}; a subset is a 1-D .npy of dtype u8,u8")
+    made = _read_json(path.removesuffix(".npy") + ".json", {})
+    return Subset(name=io.stem(path), uids=uids, made=made if isinstance(made, dict) else {})
+
+
+def _manifest_of(subset: Subset) -> Manifest | None:
+    """The manifest that NAME.json holds beside the recipe; None where the subset was made by something else."""
+    said = {"facts": {}, **subset.made}
+    wanted = [f.name for f in fields(Manifest)]
+    if not all(name in said for name in wanted):
+        return None
+    return manifest_from_json(json.dumps({name: said[name] for name in wanted}).encode())
+
+
+def _read_ranking(path: str) -> tuple[dict[str, Any], ...]:
+    return tuple(_read_table(path, RANKINGS.names).to_pylist()) if io.exists(path) else ()
+
+
+def _read_truth(path: str) -> dict[str, Truth]:
+    """By uid, what the demo's web knows; of a pair on several pages, what it knows of the best of them."""
+    if not io.exists(path):
+        return {}
+    known: dict[str, Truth] = {}
+    for row in _read_table(path, ["uid", "kind", "is_good"]).to_pylist():
+        if row["uid"] is not None and (row["uid"] not in known or row["is_good"]):
+            known[row["uid"]] = Truth(kind=row["kind"], is_good=row["is_good"])
+    return known
+
+
+def _read_table(path: str, columns: list[str]) -> pa.Table:
+    try:
+        with io.open_read(path) as file:
+            return pq.read_table(file).select(columns)
+    except (pa.ArrowException, KeyError) as error:
+        raise UserError(f"{path}: not the table it should be ({error}); run the stage that made it again") from error
+
+
+def _read_json(path: str, otherwise: Any) -> Any:
+    if not io.exists(path):
+        return otherwise
+    try:
+        return json.loads(io.read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); run the stage that made it again") from error

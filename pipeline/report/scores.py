@@ -1,0 +1,114 @@
+"""4_scores and the subsets → score histograms and a sample of kept and dropped pairs per filter, in one pass over the rows."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import io
+from pipeline.report.read import Subset
+from schemas.errors import UserError
+from schemas.subsets import uid_rows
+
+BINS = 400
+EDGES = np.linspace(-1.0, 1.0, BINS + 1)  # a cosine's range; 0.005 per bin
+_SHOWN = ("uid", "url", "text", "key", "shard")
+
+
+@dataclass
+class View:
+    """One filter's share of the scores: histograms by column, (BINS,) int64 of kept and of dropped pairs, and sampled rows."""
+
+    subset: Subset | None  # None: no filter has run, every pair counts as kept
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+    dropped: dict[str, np.ndarray] = field(default_factory=dict)
+    kept_pairs: list[dict[str, Any]] = field(default_factory=list)
+    dropped_pairs: list[dict[str, Any]] = field(default_factory=list)
+    n_pairs: int = 0
+
+
+def scan(files: Sequence[str], subsets: Sequence[Subset], pairs: int) -> tuple[View, ...]:
+    """One View per subset (one for all pairs where there is none), with at most `pairs` kept and dropped rows each.
+
+    The sample is the rows of the smallest uids: a uid is an md5, so it is random, and the same on every run. Filters that see
+    the same pairs show the same pairs. Memory: one batch of rows, the subsets, the samples.
+    """
+    views = tuple(View(subset=subset) for subset in subsets) or (View(subset=None),)
+    for batch in _batches(files):
+        uids = uid_rows(batch.column("uid").to_pylist())
+        for view in views:
+            is_kept = np.ones(len(uids), dtype=bool) if view.subset is None else member(view.subset.uids, uids)
+            view.n_pairs += len(uids)
+            _count(view.kept, batch, is_kept)
+            _count(view.dropped, batch, ~is_kept)
+            view.kept_pairs = _sample(view.kept_pairs, batch, is_kept, uids["f0"], pairs)
+            view.dropped_pairs = _sample(view.dropped_pairs, batch, ~is_kept, uids["f0"], pairs)
+    return views
+
+
+def columns_of(view: View) -> list[str]:
+    """The score columns that hold anything."""
+    return [name for name in view.kept if view.kept[name].any() or view.dropped[name].any()]
+
+
+def threshold_of(view: View, column: str) -> float | None:
+    """The least score that the filter keeps, as NAME.json tells it; None where it sets none on this column."""
+    made = view.subset.made if view.subset else {}
+    return next((found for part in (made.get("resolved"), made.get("parameters")) for found in _floors(part, column)), None)
+
+
+def _floors(part: Any, column: str) -> Iterator[float]:
+    """Every `at_least` (or `threshold`) that a described filter, or a member of it, sets on a column."""
+    if isinstance(part, dict):
+        floor = part.get("at_least", part.get("threshold"))
+        if part.get("column") == column and isinstance(floor, int | float) and np.isfinite(floor):
+            yield float(floor)
+    members = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for member_part in members:
+        yield from _floors(member_part, column)
+
+
+def member(subset: np.ndarray, uids: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of n uids, (n,) `u8,u8`, stand in the sorted (m,) `u8,u8` subset."""
+    if not len(subset):
+        return np.zeros(len(uids), dtype=bool)
+    # Found by the high half alone: numpy searches pairs slowly, and two uids that share 64 bits of md5 do not occur.
+    at = np.minimum(np.searchsorted(np.ascontiguousarray(subset["f0"]), uids["f0"]), len(subset) - 1)
+    found: np.ndarray = subset[at] == uids
+    return found
+
+
+def _batches(files: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    for path in files:
+        with io.open_read(path) as file:
+            try:
+                parquet = pq.ParquetFile(file)
+                wanted = [name for name in parquet.schema_arrow.names if name in _SHOWN or is_score(name)]
+                yield from parquet.iter_batches(batch_size=65_536, columns=wanted)
+            except (pa.ArrowException, OSError) as error:
+                raise UserError(f"{path}: cannot be read ({error}); run `webpairs score` again") from error
+
+
+def is_score(name: str) -> bool:
+    """Whether a column holds cosines of image and text."""
+    return name.startswith("clip_") and name.endswith("_similarity_score")
+
+
+def _count(histograms: dict[str, np.ndarray], batch: pa.RecordBatch, chosen: np.ndarray) -> None:
+    for name in batch.schema.names:
+        if is_score(name):
+            values = batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64)[chosen]
+            counted = np.histogram(values[np.isfinite(values)], bins=EDGES)[0]
+            histograms[name] = histograms.get(name, np.zeros(BINS, dtype=np.int64)) + counted
+
+
+def _sample(
+    found: list[dict[str, Any]], batch: pa.RecordBatch, chosen: np.ndarray, high: np.ndarray, pairs: int
+) -> list[dict[str, Any]]:
+    at = np.flatnonzero(chosen)
+    at = at[np.argsort(high[at], kind="stable")[:pairs]]
+    return heapq.nsmallest(pairs, [*found, *batch.take(pa.array(at)).to_pylist()], key=lambda row: (row["uid"], row["key"]))

@@ -1,0 +1,175 @@
+"""The report as a reader gets it: every section, nothing loaded, nothing run, the same bytes for the same root."""
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import ReportConfig, run
+from schemas.errors import UserError
+
+SECTIONS = ["funnel", "ranking", "scores", "pairs", "stages", "provenance"]
+
+
+class Page(HTMLParser):
+    """Tags with attributes, and the text, of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def report(root: Path, out: Path, **options) -> str:
+    run(ReportConfig(root=str(root), out=str(out), **options))
+    return out.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def html(whole_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return report(whole_root, tmp_path_factory.mktemp("out") / "report.html")
+
+
+def test_every_section_is_there_and_filled(html):
+    page = Page(html)
+    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == SECTIONS
+    assert "would stand here" not in page.text
+
+
+def test_the_page_loads_nothing_and_runs_no_script(html):
+    page = Page(html)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "xlink:href", "srcset", "poster", "action", "data"):
+            value = attrs.get(name)
+            assert value is None or value.startswith(("#", "data:image/jpeg;base64,")), f"<{tag} {name}={value!r}>"
+        assert not [name for name in attrs if name.startswith("on")]
+    assert not re.search(r"@import|url\((?!#)", html)
+
+
+def test_ids_that_are_referred_to_exist(html):
+    ids = set(re.findall(r'\bid="([^"]+)"', html))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', html)) <= ids
+
+
+def test_the_first_sentence_names_the_winner_and_the_control(html):
+    assert (
+        "clip_score beats no_filter by 9.0 points (95 % interval +6.0 to +11.5; p < 0.001; 51.0 against 42.0 %)"
+        in Page(html).text
+    )
+    assert "a random subset of the same size ties." in Page(html).text
+
+
+def test_the_funnel_tells_counts_shares_and_reasons(html):
+    text = Page(html[: html.index('<section id="ranking">')]).text
+    assert "candidates 800 80.0 % 150 no alt text · 50 not an image" in text
+    assert "pool 500 62.5 % 200 duplicate · 100 opt out" in text
+    assert "downloaded 400 80.0 % 60 HTTP 404 · 25 timeout · 15 truncated" in text
+    assert "clip_score 217 54.2 %" in text
+
+
+def test_the_gallery_shows_as_many_pairs_as_asked_for(whole_root, tmp_path):
+    page = Page(report(whole_root, tmp_path / "r.html", pairs=5))
+    images = [attrs["src"] for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == 5 + 2 * 10  # no_filter drops nothing
+    assert sum(map(len, images)) < 6_000_000
+
+
+def test_the_threshold_stands_on_the_filter_that_has_one_and_no_other(html):
+    section = html[html.index('<section id="scores">') : html.index('<section id="pairs">')]
+    drawn = [figure for figure in section.split("<figure>")[1:] if ">0.300<" in figure]
+    assert len(drawn) == 1
+    assert "clip_score" in drawn[0]
+
+
+def test_the_account_lists_inputs_that_failed(html):
+    assert "failed: damaged.wat.gz : not gzip at byte 0" in Page(html).text
+
+
+def test_the_same_root_gives_the_same_bytes(whole_root, tmp_path, html):
+    assert report(whole_root, tmp_path / "again.html") == html
+
+
+@pytest.mark.parametrize(
+    ("gone", "named"),
+    [
+        ("1_candidates", "webpairs extract"),
+        ("3_shards", "webpairs download"),
+        ("4_scores", "webpairs score"),
+        ("5_subsets", "webpairs filter"),
+        ("7_ranking", "webpairs rank"),
+    ],
+)
+def test_a_section_without_input_names_the_stage_that_fills_it(build_root, make_pairs, tmp_path, gone, named):
+    root = build_root(make_pairs(60))
+    (root / gone).rename(tmp_path / "elsewhere")
+    missing = re.findall(r'<p class="missing">(.*?)</p>', report(root, tmp_path / "r.html"))
+    assert any(named in note for note in missing)
+
+
+def test_a_root_with_nothing_in_it_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no stage has finished here"):
+        report(tmp_path, tmp_path / "r.html")
+    with pytest.raises(UserError, match="no such folder"):
+        report(tmp_path / "absent", tmp_path / "r.html")
+
+
+@pytest.mark.parametrize(
+    "broken", ["2_pool/_manifest.json", "7_ranking/ranking.parquet", "5_subsets/clip_score.npy", "4_scores/00000.parquet"]
+)
+def test_a_file_that_is_not_what_its_name_says_is_named(build_root, make_pairs, tmp_path, broken):
+    root = build_root(make_pairs(60))
+    (root / broken).write_bytes(b"{not this}")
+    with pytest.raises(UserError, match=re.escape(broken)):
+        report(root, tmp_path / "r.html")
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_truncated_shard_costs_its_pictures_only(build_root, make_pairs, tmp_path):
+    root = build_root(make_pairs(60))
+    tar = root / "3_shards" / "00000.tar"
+    tar.write_bytes(tar.read_bytes()[:20_000])
+    html = report(root, tmp_path / "r.html")
+    assert "no image" in html
+    assert "data:image/jpeg" in html
+
+
+def test_subset_accounts_that_hold_a_manifest_join_the_table_of_stages(build_root, make_pairs, tmp_path):
+    root = build_root(make_pairs(60))
+    manifest = json.loads((root / "4_scores" / "_manifest.json").read_text()) | {"stage": "filter"}
+    del manifest["facts"]  # `filter` tells its own in other entries
+    path = root / "5_subsets" / "clip_score.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | manifest))
+    assert "5_subsets" in Page(report(root, tmp_path / "r.html")).text
+
+
+def test_it_works_from_a_zip(whole_root, tmp_path):
+    here = Path(__file__).resolve().parents[3]
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as archive:
+        for package in ("schemas", "pipeline"):
+            for path in (here / package).rglob("*"):
+                if path.suffix in {".py", ".html", ".css"}:
+                    archive.write(path, path.relative_to(here))
+    code = (
+        f"import pipeline.report as r; assert '.zip' in r.__file__; r.run(r.ReportConfig(root={str(whole_root)!r}, out='r.html'))"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, 'code.zip'); {code}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r.html").stat().st_size > 100_000

@@ -1,0 +1,56 @@
+"""Thumbnails: small JPEGs in data: URIs, and nothing where an image cannot or should not be decoded."""
+
+import base64
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from pipeline.report.gallery import THUMBNAIL_PX, thumbnail, thumbnails
+
+
+def encoded(mode: str, kind: str, size: tuple[int, int] = (400, 300)) -> bytes:
+    written = io.BytesIO()
+    Image.new(mode, size, 90).save(written, kind)
+    return written.getvalue()
+
+
+def decoded(uri: str) -> Image.Image:
+    head, _, data = uri.partition(",")
+    assert head == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "JPEG"), ("CMYK", "JPEG"), ("L", "PNG"), ("P", "PNG"), ("RGBA", "WEBP")])
+def test_any_stored_image_becomes_a_small_jpeg(mode, kind):
+    with decoded(thumbnail(encoded(mode, kind))) as image:
+        assert (image.format, image.mode) == ("JPEG", "RGB")
+        assert image.size == (THUMBNAIL_PX, THUMBNAIL_PX * 3 // 4)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that announces a size and holds hardly any pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(b"\0" * 1000)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>",
+        encoded("RGB", "JPEG")[:200],
+        png_header(9_000, 9_000),
+        png_header(12_000, 12_000),
+        png_header(2**16, 2**16),
+    ],
+)
+def test_damage_and_bombs_give_no_thumbnail(data):
+    assert thumbnail(data) is None
+
+
+def test_a_shard_that_is_not_there_gives_no_thumbnails(tmp_path):
+    assert thumbnails(str(tmp_path), [{"uid": "0" * 32, "key": "000000000", "shard": "00000"}]) == {}
