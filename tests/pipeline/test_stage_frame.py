@@ -146,9 +146,7 @@ def test_kill_minus_nine_between_parts_loses_nothing_and_repeats_nothing(tmp_pat
         )
     )
     out = tmp_path / "out"
-    died = subprocess.run(
-        [sys.executable, str(script), str(out), "die"], capture_output=True, text=True, cwd=os.getcwd(), check=False
-    )
+    died = subprocess.run([sys.executable, str(script), str(out), "die"], capture_output=True, text=True, check=False)
     assert died.returncode == -signal.SIGKILL
     assert visible(out) == ["a.txt"]
     again = subprocess.run([sys.executable, str(script), str(out), "live"], capture_output=True, text=True, check=True)
