@@ -1,0 +1,104 @@
+"""The one thing Spark does for the pool: bring the records of a uid together, in order."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import io
+from pipeline.manifest import PARTS_FOLDER
+from pipeline.pool.judge import JUDGED, Rules, judge_file
+from pipeline.pool.survive import EARLIEST_BY
+from pipeline.pool.write import write_bucket
+from pipeline.progress import progress
+from schemas.errors import UserError
+from schemas.spark import to_struct_type
+
+_TASKS_PER_CORE = 4
+_MOST_READERS = 100_000  # tasks; more files than that share them
+_LOOK_EVERY_S = 0.5
+
+
+def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int]) -> None:
+    """Judge the rows of `files`, sort them, and write the buckets `todo` that get any; the others get their empty report.
+
+    Raises UserError where a task failed more often than Spark tries it; the buckets that were done stay.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as F
+
+    context = spark.sparkContext
+    shared = context.broadcast((rules, frozenset(todo)))
+    try:
+        readers = context.parallelize([(path,) for path in files], min(len(files), _MOST_READERS))
+        judged = spark.createDataFrame(readers, "path string").mapInArrow(partial(_judge, shared), to_struct_type(JUDGED))
+        # A task takes several buckets where there are more of them than the cores can use.
+        tasks = min(len(todo), max(1, _TASKS_PER_CORE * context.defaultParallelism))
+        order = ["bucket", *(F.col(name).asc_nulls_last() for name in EARLIEST_BY)]
+        written = (
+            judged.repartition(tasks, "bucket").sortWithinPartitions(*order).mapInArrow(partial(_write, shared), "bucket int")
+        )
+        buckets = {row.bucket for row in _watch(written.collect, rules, len(todo))}
+    except PySparkException as error:
+        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given").strip()
+        raise UserError(f"pool: Spark gave up: {reason}; run the same command again to go on where it stopped") from error
+    finally:
+        shared.destroy()
+    for bucket in sorted(set(todo) - buckets):
+        write_bucket(bucket, (), rules)
+
+
+def _judge(shared: Any, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    rules, todo = shared.value
+    wanted = pa.array(sorted(todo), pa.int32())
+    for batch in batches:
+        for path in batch["path"].to_pylist():
+            for judged in judge_file(path, rules):
+                yield judged.filter(pc.is_in(judged["bucket"], value_set=wanted))
+
+
+def _write(shared: Any, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    rules, _ = shared.value
+    for bucket, pieces in groupby(_pieces(batches), key=lambda piece: piece[0]):
+        write_bucket(bucket, (rows for _, rows in pieces), rules)
+        yield pa.record_batch({"bucket": pa.array([bucket], pa.int32())})
+
+
+def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Sorted batches cut where the bucket changes: (bucket, rows)."""
+    for batch in batches:
+        buckets = batch["bucket"].to_numpy()
+        ends = [*(np.flatnonzero(np.diff(buckets)) + 1), len(buckets)] if len(buckets) else []
+        start = 0
+        for end in ends:
+            yield int(buckets[start]), batch.slice(start, end - start)
+            start = end
+
+
+def _watch(collect: Any, rules: Rules, total: int) -> list[Any]:
+    """What `collect` returns; while it runs, tell how many parts are done."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(collect)
+        for _ in progress(_done(future, rules.out), total=total, label="pool"):
+            pass
+        return list(future.result())
+
+
+def _done(future: "Future[Any]", folder: str) -> Iterator[None]:
+    ledger = io.join(folder, PARTS_FOLDER)
+    before = seen = _entries(ledger)
+    while not future.done():
+        time.sleep(_LOOK_EVERY_S)
+        now = _entries(ledger)
+        yield from [None] * max(0, now - seen)
+        seen = max(seen, now, before)
+
+
+def _entries(ledger: str) -> int:
+    return len(io.list_files(ledger, ".json")) if io.exists(ledger) else 0

@@ -1,0 +1,107 @@
+"""After the shuffle: one bucket's sorted rows become one part of the pool and its report."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.manifest import InputReport, PartReport, peak_rss_bytes
+from pipeline.pool.addresses import domain_of, host_of
+from pipeline.pool.judge import Rules, read_tallies
+from pipeline.pool.language import identify
+from pipeline.pool.survive import survivors
+from pipeline.stage import Part, PartFolder, part_folder, write_report
+from schemas.pool import POOL
+
+GROUP_ROWS = 1 << 16  # rows of a parquet row group: fixed, so that the bytes do not depend on how the rows arrived
+
+
+class Account:
+    """The counts of one bucket, and of the files whose tallies came here."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter(rows_out=0)
+        self.inputs: list[InputReport] = []
+
+    def without_tallies(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows that carry a pair; the tallies among them are taken down."""
+        for batch in batches:
+            is_tally = pc.is_valid(batch["tally"])
+            for report, counts in read_tallies(batch.filter(is_tally)["tally"].to_pylist()):
+                self.inputs.append(report)
+                self.counts.update(counts)
+            yield batch.filter(pc.invert(is_tally))
+
+    def without_opted_out(self, batches: Iterable[pa.RecordBatch], rules: Rules) -> Iterator[pa.RecordBatch]:
+        """Survivors that may stay; duplicates and opt-outs are counted."""
+        for batch in batches:
+            self.counts["dropped_duplicate"] += pc.sum(batch["n_records"]).as_py() - batch.num_rows
+            kept = batch.filter(pc.invert(batch["opted_out"])) if rules.drops_opted_out else batch
+            self.counts["dropped_opt_out"] += batch.num_rows - kept.num_rows
+            self.counts["rows_out"] += kept.num_rows
+            yield kept
+
+
+def write_bucket(bucket: int, batches: Iterable[pa.RecordBatch], rules: Rules) -> PartReport:
+    """Write part-NNNNN.parquet from JUDGED rows in order of EARLIEST (no file where none survives), then its report: done."""
+    started = time.monotonic()
+    part = Part(name=rules.part_name(bucket))
+    account = Account()
+    with part_folder(rules.out, part) as folder:
+        kept = account.without_opted_out(survivors(account.without_tallies(batches)), rules)
+        _write(folder, f"{part.name}.parquet", kept)
+        files = folder.commit()
+    report = PartReport(
+        name=part.name,
+        counts=dict(sorted((name, count) for name, count in account.counts.items() if count or name == "rows_out")),
+        inputs=tuple(sorted(account.inputs, key=lambda report: report.path)),
+        files=files,
+        duration_s=round(time.monotonic() - started, 3),
+        peak_rss_bytes=peak_rss_bytes(),
+    )
+    write_report(rules.out, report)
+    return report
+
+
+def _write(folder: PartFolder, name: str, batches: Iterable[pa.RecordBatch]) -> None:
+    groups = _groups(batches)
+    first = next(groups, None)
+    if first is None:
+        return
+    with folder.open(name) as file, pq.ParquetWriter(file, POOL, compression="zstd") as writer:
+        writer.write_table(_pool_rows(first), row_group_size=GROUP_ROWS)
+        for group in groups:
+            writer.write_table(_pool_rows(group), row_group_size=GROUP_ROWS)
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in tables of GROUP_ROWS, the last one shorter; none is empty."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        if batch.num_rows:
+            waiting.append(batch)
+            rows += batch.num_rows
+        while rows >= GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, GROUP_ROWS)
+            waiting = table.slice(GROUP_ROWS).to_batches()
+            rows -= GROUP_ROWS
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _pool_rows(table: pa.Table) -> pa.Table:
+    langs, probabilities = identify(table["text"].to_pylist())
+    domains = [domain_of(host_of(url) or "") for url in table["url"].to_pylist()]
+    added = {
+        "lang": pa.array(langs, pa.string()),
+        "lang_prob": pa.array(probabilities, pa.float32()),
+        "domain": pa.array(domains, pa.string()),
+    }
+    columns = [added[field.name] if field.name in added else table[field.name].cast(field.type) for field in POOL]
+    # In one chunk: how the rows were chunked on their way would show in the bytes.
+    return pa.Table.from_arrays(columns, schema=POOL).combine_chunks()
