@@ -1,0 +1,162 @@
+"""One reference model, all its checkpoints, all tasks: results.jsonl, results.items.npz and, written last, results.json."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pipeline import io
+from pipeline.clip import Clip, load_clip
+from pipeline.evaluate.metrics import MAIN_CLASSIFICATION, MAIN_RETRIEVAL
+from pipeline.evaluate.results import RESULTS_NAME, Result, items_path, write_items, write_line
+from pipeline.evaluate.tasks import Classification, Task, digest, read_tasks, task_files
+from pipeline.evaluate.zero_shot import decode_images, score_items
+from pipeline.manifest import (
+    InputReport,
+    Manifest,
+    hash_of,
+    manifest_from_json,
+    output_config,
+    peak_rss_bytes,
+    to_json,
+    versions,
+)
+from pipeline.progress import progress
+from pipeline.stage import require_complete
+from pipeline.train.reference import TRAIN_JSON, checkpoint_name
+from schemas.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from pipeline.evaluate import EvaluateConfig
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A trained run: what train.json tells of it, and its checkpoints, loaded when they are first needed."""
+
+    folder: str
+    told: dict[str, Any]
+    device: str
+
+    @cached_property
+    def clips(self) -> dict[int, Clip]:
+        """Samples seen → the model as it was then."""
+        paths = {seen: io.join(self.folder, checkpoint_name(seen)) for seen in self.told["checkpoints"]}
+        return {seen: load_clip(self.told["model"], path, device=self.device) for seen, path in paths.items()}
+
+
+def evaluate(config: "EvaluateConfig") -> Manifest:
+    """See pipeline.evaluate.run."""
+    out = config.out or io.join(config.model, RESULTS_NAME)
+    if config.batch_size < 1 or not out.endswith(".jsonl"):
+        raise UsageError(f"--batch-size {config.batch_size} must be at least 1, and --out {out} must end in .jsonl")
+    config, started = replace(config, out=out), time.monotonic()
+    model, files = _read_run(config), task_files(config.eval)
+    described = _described(config, files)
+    standing = _standing(out, described)
+    if standing:
+        return standing
+    results: list[Result] = []
+    reports = []
+    for path in progress(files, total=len(files), label=f"evaluate {model.told['filter']}", unit="task"):
+        found, report = _evaluate_file(path, model, config.batch_size)
+        results += found
+        reports.append(report)
+    _refuse(results, reports, config.eval)
+    _write(results, out)
+    manifest = _manifest(described, results, reports, started)
+    with io.atomic_write(_account_path(out)) as file:
+        file.write(to_json(manifest))
+    return manifest
+
+
+def _read_run(config: "EvaluateConfig") -> _Model:
+    require_complete(config.model)
+    path = io.join(config.model, TRAIN_JSON)
+    if not io.exists(path):
+        raise UserError(f"{config.model}: no {TRAIN_JSON} in it; give the folder of one run of `train` (…/FILTER/SCALE/seed_N)")
+    return _Model(config.model, json.loads(io.read_bytes(path)), config.device)
+
+
+def _evaluate_file(path: str, model: _Model, batch_size: int) -> tuple[list[Result], InputReport]:
+    """The results of one task file, and what became of it: a bad one costs only itself."""
+    try:
+        tasks = read_tasks(path)
+        name = digest(path)
+        results = [result for task in tasks for result in _results(task, name, model, batch_size)]
+    except UserError as error:
+        return [], InputReport(path=path, status="failed", error=str(error))
+    return results, InputReport(path=path, rows=len(tasks[0].images))
+
+
+def _results(task: Task, name: str, model: _Model, batch_size: int) -> list[Result]:
+    pixels = decode_images(task, next(iter(model.clips.values())).image_size_px)
+    told = {key: model.told[key] for key in ("filter", "scale", "model", "seed", "rows")}
+    main = MAIN_CLASSIFICATION if isinstance(task, Classification) else MAIN_RETRIEVAL
+    return [
+        Result(
+            **told,
+            samples_seen=seen,
+            task=task.name,
+            dataset=task.dataset,
+            digest=name,
+            main_metric=main,
+            items=score_items(clip, task, pixels, batch_size),
+        )
+        for seen, clip in model.clips.items()
+    ]
+
+
+def _refuse(results: Sequence[Result], reports: Sequence[InputReport], folder: str) -> None:
+    if not results:
+        raise UserError(f"{folder}: no task could be evaluated ({reports[0].error})")
+    keys = [(result.task, result.samples_seen) for result in results]
+    double = next((key for key in keys if keys.count(key) > 1), None)
+    if double:
+        raise UserError(f"{folder}: two files define the task {double[0]}; rename one")
+
+
+def _write(results: Sequence[Result], out: str) -> None:
+    with io.atomic_write(items_path(out)) as file:
+        write_items(list(results), file)
+    with io.atomic_write(out) as file:
+        file.write("".join(map(write_line, results)).encode("utf-8", "backslashreplace"))
+
+
+def _described(config: "EvaluateConfig", files: Sequence[str]) -> dict[str, Any]:
+    """What decides the results; the run's own folder counts by its config, not by where it stands."""
+    digests = {io.stem(path): digest(path) for path in files}
+    return {"stage": "evaluate", **output_config(config), "upstream": require_complete(config.model), "tasks": digests}
+
+
+def _standing(out: str, described: dict[str, Any]) -> Manifest | None:
+    """The account of results that stand already and were made the same way."""
+    if not all(io.exists(path) for path in (out, items_path(out), _account_path(out))):
+        return None
+    manifest = manifest_from_json(io.read_bytes(_account_path(out)))
+    return manifest if manifest.config_hash == hash_of(described) and not manifest.failed_inputs else None
+
+
+def _account_path(out: str) -> str:
+    return out.removesuffix("l")
+
+
+def _manifest(described: dict[str, Any], results: Sequence[Result], reports: Sequence[InputReport], started: float) -> Manifest:
+    good = [report for report in reports if report.status == "ok"]
+    return Manifest(
+        stage="evaluate",
+        config=described,
+        config_hash=hash_of(described),
+        versions=versions(),
+        counts={"rows_in": sum(r.rows for r in good), "results": len(results), "failed_tasks": len(reports) - len(good)},
+        inputs=tuple(reports),
+        parts=tuple(io.stem(report.path) for report in good),
+        parts_resumed=0,
+        facts={},
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        duration_s=round(time.monotonic() - started, 3),
+        peak_rss_bytes=peak_rss_bytes(),
+    )

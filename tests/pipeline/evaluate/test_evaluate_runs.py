@@ -1,0 +1,183 @@
+"""webpairs evaluate: a trained run and a folder of tasks in, results.jsonl and items out."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.clip import load_clip
+from pipeline.evaluate import EvaluateConfig, run
+from pipeline.evaluate.results import read_results
+from pipeline.evaluate.tasks import TEMPLATES, Classification, Retrieval, read_tasks
+from schemas.errors import UserError
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 160, 60), "blue": (40, 80, 220)}
+
+
+def picture(number):
+    pixels = np.random.default_rng(number).integers(90, 130, (40, 36, 3)).astype(np.uint8)
+    pixels[8:32, 10:30] = list(COLOURS.values())[number % 3]
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def write_task(folder, name, columns, classes=None, templates=None):
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    for kind, value in (("classes", classes), ("templates", templates)):
+        if value is not None:
+            (folder / f"{name}.{kind}.json").write_text(json.dumps(value))
+    return str(folder / f"{name}.parquet")
+
+
+NAMES = list(COLOURS)
+CLASSES = [["", name] for name in NAMES]
+
+
+def both_tasks(folder, n=24):
+    images = [picture(number) for number in range(n)]
+    texts = [f"{NAMES[number % 3]} square {number}" for number in range(n)]
+    columns = {"jpg": images, "text": texts, "label": [NAMES[number % 3] for number in range(n)]}
+    return write_task(folder, "cls_ret_squares", columns, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run with two checkpoints of random weights, as `train` leaves it."""
+    folder = tmp_path_factory.mktemp("run")
+    for seen in (128, 256):
+        torch.manual_seed(seen)
+        torch.save({"state_dict": load_clip("demo", None).model.state_dict()}, folder / f"checkpoint_{seen:012d}.pt")
+    told = {"filter": "f", "scale": "demo", "model": "demo", "seed": 1, "rows": 9, "checkpoints": [128, 256]}
+    (folder / "train.json").write_text(json.dumps(told))
+    return folder
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def slow_embedding(encode, items):
+    """One at a time, by the model's own preprocessing: independent of the stage's batches and decoding."""
+    with torch.inference_mode():
+        found = torch.cat([encode(item) for item in items])
+    return torch.nn.functional.normalize(found, dim=-1).numpy()
+
+
+def test_metrics_are_those_of_open_clip_s_preprocessing_one_image_at_a_time(trained, tmp_path):
+    path = both_tasks(tmp_path / "eval")
+    run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl"), device="cpu"))
+    clip = load_clip("demo", str(trained / "checkpoint_000000000256.pt"))
+    table = pq.read_table(path).to_pydict()
+    opened = [Image.open(io.BytesIO(jpg)) for jpg in table["jpg"]]
+    images = slow_embedding(lambda image: clip.model.encode_image(clip.preprocess(image)[None]), opened)
+
+    def texts_of(texts):
+        return slow_embedding(lambda text: clip.model.encode_text(clip.tokenizer([text])), texts)
+
+    right = []
+    classes = [texts_of([template.format(name) for template in TEMPLATES]).mean(axis=0) for name in NAMES]
+    for image, label in zip(images, table["label"], strict=True):
+        right.append(NAMES[int(np.argmax([image @ c / np.linalg.norm(c) for c in classes]))] == label)
+    texts = texts_of(table["text"])
+    hits = [int(np.argmax(texts @ image)) == row for row, image in enumerate(images)]
+    metrics = {line["key"]: line["metrics"] for line in lines_of(tmp_path / "r.jsonl") if line["samples_seen"] == 256}
+    assert metrics["cls_squares"]["acc1"] == pytest.approx(np.mean(right))
+    assert metrics["ret_squares"]["text_retrieval_recall@1"] == pytest.approx(np.mean(hits))
+
+
+def test_every_checkpoint_and_task_is_a_line_with_datacomp_s_keys_and_ours(trained, tmp_path):
+    both_tasks(tmp_path / "eval")
+    manifest = run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl")))
+    lines = lines_of(tmp_path / "r.jsonl")
+    assert {(line["key"], line["samples_seen"]) for line in lines} == {
+        (key, seen) for key in ("cls_squares", "ret_squares") for seen in (128, 256)
+    }
+    for line in lines:
+        assert {"key", "dataset", "metrics"} <= set(line)
+        assert (line["filter"], line["scale"], line["model"], line["seed"]) == ("f", "demo", "demo", 1)
+        assert line["metrics"]["main_metric"] == line["metrics"][line["main_metric"]]
+    assert manifest.counts["results"] == 4
+
+
+def test_the_items_mean_is_the_metric(trained, tmp_path):
+    both_tasks(tmp_path / "eval")
+    run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl")))
+    for line, result in zip(lines_of(tmp_path / "r.jsonl"), read_results(str(tmp_path / "r.jsonl")), strict=True):
+        for name, items in result.items.items():
+            assert items.shape == (24,)
+            assert items.mean(dtype=np.float64) == pytest.approx(line["metrics"][name])
+
+
+def test_results_that_stand_are_not_made_again_unless_the_tasks_change(trained, tmp_path):
+    both_tasks(tmp_path / "eval")
+    config = EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl"))
+    run(config)
+    before = (tmp_path / "r.jsonl").stat().st_mtime_ns
+    run(config)
+    assert (tmp_path / "r.jsonl").stat().st_mtime_ns == before
+    both_tasks(tmp_path / "eval", n=12)
+    run(config)
+    assert len(read_results(str(tmp_path / "r.jsonl"))[0].items["acc1"]) == 12
+
+
+def test_a_bad_task_costs_only_itself_and_is_named(trained, tmp_path):
+    both_tasks(tmp_path / "eval")
+    bad = write_task(tmp_path / "eval", "cls_bad", {"jpg": [b"no image"], "label": ["red"]}, CLASSES)
+    manifest = run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl")))
+    assert [report.path for report in manifest.failed_inputs] == [bad]
+    assert manifest.counts["failed_tasks"] == 1
+
+
+def test_a_class_is_found_by_key_by_name_and_by_number(tmp_path):
+    classes = [["n1", "cat"], ["", "dog"], ["n3", "cat"]]
+    columns = {"jpg": [b"x"] * 3, "wnid": ["n3", "", "n1"], "label": ["cat", "dog", "cat"]}
+    (task,) = read_tasks(write_task(tmp_path, "cls_a", columns, classes))
+    assert isinstance(task, Classification)
+    assert task.truth.tolist() == [2, 1, 0]
+    (task,) = read_tasks(write_task(tmp_path, "cls_b", {"jpg": [b"x"] * 2, "label": [1, 0]}, CLASSES))
+    assert task.truth.tolist() == [1, 0]
+
+
+def test_prompts_may_stand_beside_the_task(tmp_path):
+    path = write_task(tmp_path, "cls_a", {"jpg": [b"x"], "label": ["red"]}, CLASSES, ["the colour {}"])
+    assert read_tasks(path)[0].templates == ("the colour {}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "classes", "templates", "message"),
+    [
+        ("cls_a", {"jpg": [b"x"], "label": ["pink"]}, CLASSES, None, "row 0 .* is of no class"),
+        ("cls_a", {"jpg": [b"x"], "label": ["red"]}, None, None, "no such file"),
+        ("cls_a", {"jpg": [b"x"], "label": ["red"]}, ["red"], None, "must be a list of"),
+        ("cls_a", {"jpg": [b"x"], "label": ["red"]}, CLASSES, ["no place"], "must be a list of"),
+        ("cls_a", {"label": ["red"]}, CLASSES, None, "no column `jpg`"),
+        ("ret_a", {"jpg": [b"x"]}, None, None, "needs a column `text`"),
+    ],
+)
+def test_a_task_file_that_will_not_do_is_told_in_one_line(tmp_path, *, name, columns, classes, templates, message):
+    with pytest.raises(UserError, match=message):
+        read_tasks(write_task(tmp_path, name, columns, classes, templates))
+
+
+def test_a_folder_without_tasks_or_without_a_run_is_told_in_one_line(trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no cls_NAME"):
+        run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "empty")))
+    with pytest.raises(UserError, match=r"no train\.json"):
+        run(EvaluateConfig(model=str(tmp_path), eval=str(tmp_path / "empty")))
+
+
+@pytest.mark.parametrize("name", ["cls_cifar10", "cls_ret_fashion", "cls_tinyimagenet200", "ret_cc3m"])
+def test_real_evaluation_sets_are_read(shared_data, name):
+    tasks = read_tasks(str(shared_data / "pairs" / "eval" / f"{name}.parquet"))
+    assert [type(task) for task in tasks] == [
+        kind for kind, prefix in ((Classification, "cls_"), (Retrieval, "ret_")) if prefix in name
+    ]
+    assert all(len(task.images) > 500 for task in tasks)
