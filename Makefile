@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(shell find schemas filters pipeline jobs -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.css')
+SOURCES := $(shell find schemas filters pipeline jobs -type f -not -name '*.pyc')
 
 help: ## this list
 	@grep -hE '^[a-z./]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z./]+):.*## /\1\t/' | expand -t 20

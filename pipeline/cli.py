@@ -66,8 +66,7 @@ def finish(manifest: Any, arguments: Any) -> int:
     if manifest is None:
         return 0
     counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts.items())
-    where = getattr(arguments, "out", None) or arguments.save_path  # `filter` keeps DataComp's name for it
-    print(f"{manifest.stage}: {counts} → {where}  ({manifest.duration_s:.1f} s)")
+    print(f"{manifest.stage}: {counts} → {_where(arguments)}  ({manifest.duration_s:.1f} s)")
     for report in [*manifest.failed_inputs, *manifest.partial_inputs][:10]:
         error = report.error.removeprefix(f"{report.path}: ")
         print(f"webpairs: {report.status}: {report.path}: {error}", file=sys.stderr)
@@ -79,6 +78,11 @@ def finish(manifest: Any, arguments: Any) -> int:
         )
         return 1
     return 0
+
+
+def _where(arguments: Any) -> str:
+    """--out; `filter` keeps DataComp's name for it, `evaluate` writes beside the model where it is told nothing else."""
+    return str(getattr(arguments, "out", None) or getattr(arguments, "save_path", None) or arguments.model)
 
 
 if __name__ == "__main__":

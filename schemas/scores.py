@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from schemas.columns import column, required, table
+from schemas.pool import POOL
 
 CLIP_COLUMN = "clip_{name}_similarity_score"
 
@@ -29,11 +30,7 @@ SCORES = table(
         required("shard", pa.string(), "stem of the shard's tar"),
         column("width", pa.int32(), "width as stored", "px"),
         column("height", pa.int32(), "height as stored", "px"),
-        column("lang", pa.string(), "ISO 639-1 code of the alt text's most likely language"),
-        column("lang_prob", pa.float32(), "probability of lang, 0 to 1"),
-        column("page_url", pa.string(), "URL of the page that holds the image"),
-        column("license_url", pa.string(), "target of the page's rel=license link"),
-        column("opted_out", pa.bool_(), "a page that carries this pair opts out of AI use"),
+        *(POOL.field(name).with_nullable(True) for name in ("lang", "lang_prob", "page_url", "license_url", "opted_out")),
         column("phash", pa.string(), "64-bit DCT perceptual hash of the stored image, 16 hex digits"),
     ],
 )

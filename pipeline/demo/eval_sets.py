@@ -78,9 +78,9 @@ def _write_retrieval(path: str, items: int, seed: int) -> str:
     for shape, colour, background in rng.sample(kinds, items):
         scene = sample_scene(rng)
         scene = replace(scene, main=replace(scene.main, shape=shape, colour=colour), background=background, second=None)
-        text = caption(scene, rng)
+        text = caption(scene, rng, place_share=1.0)  # without its place, a caption would fit other pictures too
         while text in seen:
-            text = caption(scene, rng)
+            text = caption(scene, rng, place_share=1.0)
         seen.add(text)
         rows.append({"text": text, "jpg": _jpg(scene)})
     return _write_table(path, rows, _RETRIEVAL)

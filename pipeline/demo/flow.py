@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pipeline import io
-from pipeline.demo.account import truth_table, write_truth_of_filters
+from pipeline.demo.account import ranking_table, truth_table, write_truth_of_filters
 from pipeline.demo.generate import Generated, Sizes, generate
 from pipeline.demo.server import ProxyServer
 from pipeline.demo.site import Site
@@ -41,7 +41,6 @@ _SCALE = "demo"
 _COLUMN = "demo"  # scores stand in clip_demo_similarity_score
 _CLIP_SCORE_FRACTION = 0.4
 _SCORING_MODEL_SAMPLES = 40_960
-_RANKING = "ranking.md"
 
 
 class Layout:
@@ -73,8 +72,9 @@ def run_demo(config: "DemoConfig") -> None:
     agreements = write_truth_of_filters(at.scores, at.ranking, web.truth, subsets)
     report(ReportConfig(root=config.root))
     print(f"\nWhat the generator knows of each filter's choice\n\n{truth_table(agreements)}")
-    print(f"\nThe ranking\n\n{io.read_bytes(io.join(at.ranking, _RANKING)).decode()}")
-    print(f"report: {io.join(at.ranking, 'report.html')}")
+    print(f"\nThe ranking: percent, average over tasks; all of it in {io.join(at.ranking, 'ranking.md')}\n")
+    print(ranking_table(io.join(at.ranking, "ranking.parquet")))
+    print(f"\nreport: {io.join(at.ranking, 'report.html')}")
 
 
 def _collect(config: "DemoConfig", at: Layout, web: Generated) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -44,8 +44,11 @@ def extract_wat(config: ExtractConfig, part: Part, folder: PartFolder) -> PartRe
 
 
 def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of CANDIDATES' columns; the first of a uid within the WAT only."""
-    seen: set[bytes] = set()
+    """Rows in the order of CANDIDATES' columns; of a uid within the WAT the first, and the first of each other opt-out.
+
+    A page that opts out speaks for every copy of its pairs, so pool must see it, whichever page the pair stood on first.
+    """
+    seen: set[tuple[bytes, Hashable]] = set()
     wat_path = _public_path(path)
     crawl = _crawl_in(path)
     for record in read_records(read_pieces(window, path, tally), tally):
@@ -54,15 +57,15 @@ def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[A
         page = _page_in(record, value, tally)
         if page is None:
             continue
-        shared: tuple[Any, ...] | None = None
+        rights = rights_of(page)
+        said = (*rights.robots, rights.tdm_reserved)
+        shared = (page.url, crawl, wat_path, record.offset, page.fetched_at_us, *rights, "img")
         for url, text in images_of(page, tally):
             digest = hashlib.md5((text + url).encode(), usedforsecurity=False)
-            if digest.digest() in seen:
+            if (digest.digest(), said) in seen:
                 tally["dropped_duplicate_in_wat"] += 1
                 continue
-            seen.add(digest.digest())
-            if shared is None:
-                shared = (page.url, crawl, wat_path, record.offset, page.fetched_at_us, *rights_of(page), "img")
+            seen.add((digest.digest(), said))
             yield (digest.hexdigest(), url, text, *shared)
 
 

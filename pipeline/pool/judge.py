@@ -24,7 +24,10 @@ from schemas.errors import UserError
 
 HASH_BITS = 63  # so that a rank fits Spark's signed 64-bit integer
 BATCH_ROWS = 1 << 17  # bounds memory; within it duplicates are combined before they travel
-OPT_OUT = ("noai", "noimageai", "noindex", "noimageindex", "none")
+_REFUSALS = ("noai", "noimageai", "noindex", "noimageindex", "none")
+# Spoken to everyone, or to an agent that collects for data sets ("agent:directive"); what googlebot is told is not our business.
+_AGENTS = ("ccbot", "img2dataset", "webpairs")
+OPT_OUT = (*_REFUSALS, *(f"{agent}:{directive}" for agent in _AGENTS for directive in _REFUSALS))
 _VISIBLE = r"[^\pC\pZ\s]"
 
 # What travels through the shuffle: everything nullable, because a tally has nothing but bucket and tally.

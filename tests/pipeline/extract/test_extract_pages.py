@@ -61,6 +61,18 @@ def test_a_pair_seen_again_in_the_wat_is_dropped_and_its_first_record_kept(make,
     assert result.counts["dropped_duplicate_in_wat"] == 3
 
 
+def test_a_pair_seen_again_on_a_page_that_opts_out_is_kept_for_the_pool_to_see(make, extracted):
+    links = [make.image("https://c.example/a.jpg")]
+    pages = [make.page(links, url="https://p1.example/")]
+    pages += [make.page(links, url=f"https://p{n}.example/", headers={"X-Robots-Tag": "noai"}) for n in (2, 3)]
+    result = extracted(b"".join(make.member(make.record(page)) for page in pages))
+    assert [(row["page_url"], row["robots"]) for row in result.rows] == [
+        ("https://p1.example/", []),
+        ("https://p2.example/", ["noai"]),
+    ]
+    assert result.counts["dropped_duplicate_in_wat"] == 1
+
+
 BROKEN = {
     "no envelope": {"Container": {}},
     "no payload": {"Envelope": {"WARC-Header-Metadata": {}}},

@@ -56,6 +56,8 @@ def test_text_of_any_script_stays_as_it_is(batch, row, text):
         *(({"robots": [word]}, True) for word in ("noai", "noimageai", "noindex", "noimageindex", "none")),
         ({"robots": ["all", "nofollow", "noai"]}, True),
         ({"tdm_reserved": True}, True),
+        *(({"robots": [f"{agent}:noai"]}, True) for agent in ("ccbot", "img2dataset", "webpairs")),
+        ({"robots": ["googlebot:noindex", "ccbot:nofollow"]}, False),
         ({"robots": ["nofollow", "noarchive", "max-image-preview:none"]}, False),
         ({"robots": None, "tdm_reserved": False}, False),
         ({"robots": [], "tdm_reserved": None}, False),
