@@ -67,7 +67,10 @@ class TopFraction:
 
 def _scores(batch: pa.RecordBatch, column: str) -> np.ndarray:
     scores: np.ndarray = batch[column].to_numpy(zero_copy_only=False)
-    return scores if scores.dtype.kind == "f" else scores.astype(np.float32)
+    try:
+        return scores if scores.dtype.kind == "f" else scores.astype(np.float32)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"column {column}: not numbers ({batch[column].type}); score the pool again") from error
 
 
 def _build(request: Request) -> ClipScore | TopFraction:

@@ -2,8 +2,12 @@
 
 import argparse
 import importlib
+import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.options import add_options, from_arguments, with_dashes
@@ -32,18 +36,71 @@ COMMANDS = {
     "demo": Command("pipeline.demo", "DemoConfig", "a small generated web through every stage"),
 }
 
+# Packages under fsspec's remote file systems, whose own errors say enough.
+_STORAGE = {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "s3fs"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; the exit status: 0 done, 1 failed work, 2 wrong usage."""
+    """Run one subcommand; the exit status: 0 done, 1 failed work, 2 wrong usage, 130 interrupted, 143 terminated."""
     words = with_dashes(sys.argv[1:] if argv is None else argv)
+    return guarded("webpairs", lambda: _run(words))
+
+
+def guarded(name: str, command: Callable[[], int]) -> int:
+    """The exit status of `command`; whatever it raises becomes one line on stderr, which begins with `name`.
+
+    What no code of ours expected shows where it came from, if the environment variable WEBPAIRS_TRACEBACK is set.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal's encoding does not
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _run(words)
+        status = command()
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        print(f"webpairs: {error}", file=sys.stderr)
-        return error.exit_code
+        return _say(name, str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("webpairs: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return _say(name, "interrupted; run the same command again to go on", 130)
+    except _Terminated:
+        return _say(name, "terminated; run the same command again to go on", 143)
+    except BrokenPipeError:  # nobody reads on, as with `| head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+        return 1
+    except Exception as error:
+        if os.environ.get("WEBPAIRS_TRACEBACK"):
+            raise
+        return _say(name, _unexpected(error), 1)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came, as when a batch system takes the machine back: ends like an interrupt."""
+
+
+def _terminate(_signal: int, _frame: Any) -> None:
+    raise _Terminated
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name}: this Python package is needed and not installed here; install webpairs with it"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}; check that path"
+    if type(error).__module__.split(".")[0] in _STORAGE:
+        return f"{error}; check the address and the credentials of the object store"
+    return f"unexpected {type(error).__name__}: {error}; WEBPAIRS_TRACEBACK=1 before the command shows where it came from"
+
+
+def _say(name: str, text: str, status: int) -> int:
+    print(f"{name}: {one_line(text)}", file=sys.stderr)
+    return status
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks, and without what a hostile file name could tell a terminal."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -66,10 +123,10 @@ def finish(manifest: Any, arguments: Any) -> int:
     if manifest is None:
         return 0
     counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts.items())
-    print(f"{manifest.stage}: {counts} → {_where(arguments)}  ({manifest.duration_s:.1f} s)")
+    print(one_line(f"{manifest.stage}: {counts or 'no rows'} → {_where(arguments)}  ({manifest.duration_s:.1f} s)"))
     for report in [*manifest.failed_inputs, *manifest.partial_inputs][:10]:
         error = report.error.removeprefix(f"{report.path}: ")
-        print(f"webpairs: {report.status}: {report.path}: {error}", file=sys.stderr)
+        print(one_line(f"webpairs: {report.status}: {report.path}: {error}"), file=sys.stderr)
     failed = len(manifest.failed_inputs)
     if failed > arguments.tolerate_failed * max(1, len(manifest.inputs)):
         print(

@@ -1,17 +1,61 @@
 """Paths: everything that opens, lists, writes or renames a file, local or on an fsspec URL, is here."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-import fsspec
-from fsspec.core import url_to_fs
+from fsspec.core import url_to_fs as _url_to_fs
 
 from schemas.errors import UserError
 
 _TEMPORARY = "_tmp."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def url_to_fs(path: str) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path's name there. Raises UserError for a URL that nothing installed can open."""
+    if "\0" in path:
+        raise UserError(f"{path}: has a NUL character, which no path can have; correct it")
+    try:
+        fs, name = _url_to_fs(path)
+    except ImportError as error:  # fsspec says which package opens such URLs
+        raise UserError(f"{path}: {error}; or give a local path") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; give a local path or a URL such as s3://bucket/folder") from error
+    except Exception as error:  # each file system raises its own for a server or an archive that it cannot open
+        raise UserError(f"{path}: cannot be opened ({error or type(error).__name__})") from error
+    return fs, name
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """What a file system says to opening, making or renaming `path` becomes a UserError."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise UserError(f"{path}: this kind of URL cannot be written to; give a local path or an object store") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path}: cannot be written ({reason}); give a place that can be written to") from error
+
+
+@contextmanager
+def _having_room(path: str) -> Iterator[None]:
+    """A full disk becomes a UserError; the error itself would not name the file. Other errors of the block are its own."""
+    try:
+        yield
+    except OSError as error:
+        require_room(path, error)
+        raise
+
+
+def require_room(path: str, error: Exception) -> None:
+    """Raises UserError where `error` says that the disk of `path` is full: that is no fault of any input."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); make room, then run the same command again") from error
 
 
 def join(folder: str, *names: str) -> str:
@@ -33,15 +77,19 @@ def exists(path: str) -> bool:
 def make_folder(path: str) -> None:
     """Make a folder and its parents; nothing happens where it stands already."""
     fs, name = url_to_fs(path)
-    fs.makedirs(name, exist_ok=True)
+    with _writing(path):
+        fs.makedirs(name, exist_ok=True)
 
 
 def open_read(path: str) -> IO[bytes]:
-    """Open for reading, seekable. Raises UserError naming a path that is not there."""
+    """Open for reading, seekable. Raises UserError naming a path that is not there or not a file."""
+    fs, name = url_to_fs(path)
     try:
-        opened: IO[bytes] = fsspec.open(path, "rb").open()
+        opened: IO[bytes] = fs.open(name, "rb")
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a folder; a file is expected here") from error
     return opened
 
 
@@ -54,16 +102,42 @@ def read_bytes(path: str) -> bytes:
 @contextmanager
 def atomic_write(path: str) -> Iterator[IO[bytes]]:
     """A file that appears under its name only when the block ended well; a block that raises leaves nothing."""
+    path = _place_of(path)
     temporary = temporary_name(path)
     fs, name = url_to_fs(temporary)
-    fs.makedirs(fs._parent(name), exist_ok=True)
     try:
-        with fs.open(name, "wb") as file:
+        with _writing(path):
+            fs.makedirs(fs._parent(name), exist_ok=True)
+            file = fs.open(name, "wb")
+        with _having_room(path), file:
             yield file
-        move(temporary, path)
+        with _writing(path):
+            move(temporary, path)
     except BaseException:
         remove(temporary)
         raise
+
+
+def _place_of(path: str) -> str:
+    """Where a file of that name is to be put: what a link points to stays where it is. Raises UserError for what is no file.
+
+    A rename would put a file in the place of /dev/null, and one in the place of a link.
+    """
+    if not is_local(path):
+        return path
+    name = os.path.realpath(url_to_fs(path)[1])
+    if os.path.exists(name) and not os.path.isfile(name):
+        kind = "a folder" if os.path.isdir(name) else "a device or pipe"
+        raise UserError(f"{path}: is {kind}; give the name of a file to write")
+    return name
+
+
+def open_write(path: str) -> IO[bytes]:
+    """Open for writing, its folder being there. Raises UserError where that cannot be."""
+    fs, name = url_to_fs(path)
+    with _writing(path):
+        opened: IO[bytes] = fs.open(name, "wb")
+    return opened
 
 
 def temporary_name(path: str) -> str:
@@ -138,6 +212,13 @@ def _matches(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     if any(sign in pattern for sign in "*?["):
         return [full(p) for p in sorted(fs.glob(name)) if _is_data(p)]
     return [full(name)] if fs.exists(name) else []
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two paths name one place, through links and spellings."""
+    if is_local(one) and is_local(other):
+        return os.path.realpath(url_to_fs(one)[1]) == os.path.realpath(url_to_fs(other)[1])
+    return one.rstrip("/") == other.rstrip("/")
 
 
 def is_local(path: str) -> bool:

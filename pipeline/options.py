@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import enum
+import math
 import re
 import types
 import typing
@@ -12,6 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from schemas.errors import UsageError
 
 Config = TypeVar("Config")
+MOST_WORKERS = 1024  # processes; far above any machine's use, far below what would exhaust it
 _MISSING = dataclasses.MISSING
 
 
@@ -46,6 +48,13 @@ class StageConfig:
     tolerate_failed: float = option(
         "share of inputs that may fail before the exit status is 1", 0.01, metavar="F", affects_output=False
     )
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where an option is out of bounds. A stage's own checks call this first."""
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise UsageError(f"--workers {self.workers}: must be 1 to {MOST_WORKERS}")
+        if not 0 <= self.tolerate_failed <= 1:
+            raise UsageError(f"--tolerate-failed {self.tolerate_failed}: must be 0 to 1")
 
 
 def add_options(parser: argparse.ArgumentParser, config_type: type) -> None:
@@ -117,6 +126,36 @@ def _settings_of(hint: Any) -> dict[str, Any]:
 
 
 def _reader(kind: Any) -> typing.Callable[[str], Any]:
-    if kind in (str, int, float):
-        return typing.cast(typing.Callable[[str], Any], kind)
+    if kind is str:
+        return _text
+    if kind is float:
+        return _number
+    if kind is int:
+        return _whole
     raise UsageError(f"a config field of type {kind} cannot be an option: use str, int, float, bool, Literal or a tuple")
+
+
+def _text(word: str) -> str:
+    """A word as it stands. No option means anything by an empty one: it comes from an unset variable in a script."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty")
+    return word
+
+
+def _whole(word: str) -> int:
+    """An int that NumPy, torch and Spark take, too."""
+    value = int(word)
+    if abs(value) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{word}: must fit 64 bits")
+    return value
+
+
+def _number(word: str) -> float:
+    """A float that comparisons hold for: NaN passes every bound."""
+    value = float(word)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{word}: must be a finite number")
+    return value
+
+
+_whole.__name__, _number.__name__ = "int", "float"  # argparse names them: invalid float value

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from multiprocessing import parent_process
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -12,7 +13,10 @@ LINE_EVERY_S = 5.0
 
 
 def progress(items: Iterable[Item], *, total: int, label: str, unit: str = "part") -> Iterator[Item]:
-    """Pass items through, telling on stderr how many of `total` have come."""
+    """Pass items through, telling on stderr how many of `total` have come. A worker process is silent: its driver tells."""
+    if parent_process() is not None:
+        yield from items
+        return
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=label, unit=unit)
         return

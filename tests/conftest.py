@@ -1,6 +1,8 @@
 """Fixtures that several folders of tests share."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,3 +44,16 @@ def spark() -> "Iterator[SparkSession]":
     session = local_session("webpairs tests", master="local[2]")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small demo that has run; told.txt is what it printed, command.txt how it was called."""
+    folder = tmp_path_factory.mktemp("demo")
+    sizes = "--pairs 500 --seed-pairs 200 --seeds 2 --samples-seen 1280"
+    command = f"demo --root {folder} {sizes}"
+    ran = subprocess.run([sys.executable, "-m", "pipeline.cli", *command.split()], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (folder / "told.txt").write_text(ran.stdout)
+    (folder / "command.txt").write_text(command)
+    return folder

@@ -40,9 +40,9 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "clean": Kind(weight=27, doc="the text says what the picture shows", good=True),
+    "clean": Kind(weight=36, doc="the text says what the picture shows", good=True),
     "redirected": Kind(weight=2, doc="clean, behind a redirect", good=True),
-    "mismatched": Kind(weight=37, doc="the text belongs to another picture, or to none"),
+    "mismatched": Kind(weight=28, doc="the text belongs to another picture, or to none"),
     "non_english": Kind(weight=5, doc="a true caption in another language"),
     "boilerplate": Kind(weight=4, doc="logo, click to enlarge, image"),
     "file_name": Kind(weight=3.5, doc="the text is a file name"),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _SCALE = "demo"
 _COLUMN = "demo"  # scores stand in clip_demo_similarity_score
 _CLIP_SCORE_FRACTION = 0.4
-_SCORING_MODEL_SAMPLES = 40_960
+_SCORING_MODEL_TIMES = 2  # it is trained on so many times the samples of a reference model
 
 
 class Layout:
@@ -64,7 +64,7 @@ def run_demo(config: "DemoConfig") -> None:
         sizes = Sizes(pairs=config.pairs, seed_pairs=config.seed_pairs, seed=config.seed)
         web = generate(at.web, sizes, config.workers)
     _collect(config, at, web)
-    checkpoint = _train_scoring_model(at, web)
+    checkpoint = _train_scoring_model(config, at, web)
     _say(score(ScoreConfig(shards=at.shards, out=at.scores, model="demo", pretrained=checkpoint, column=_COLUMN)))
     subsets = _filter(at)
     _train_and_evaluate(config, at, web, subsets)
@@ -87,15 +87,19 @@ def _collect(config: "DemoConfig", at: Layout, web: Generated) -> None:
         _say(download(settings))
 
 
-def _train_scoring_model(at: Layout, web: Generated) -> str:
+def _train_scoring_model(config: "DemoConfig", at: Layout, web: Generated) -> str:
     """A data filtering network (Fang et al. 2023): a small CLIP trained on clean pairs. The path of its checkpoint."""
-    models = io.join(at.web, "scoring_model")
-    settings = TrainConfig(
-        shards=web.seed_shards, subset=web.seed_subset, scale=_SCALE, out=models, samples_seen=_SCORING_MODEL_SAMPLES
-    )
+    from pipeline.train.reference import run_folder
+    from pipeline.train.scales import scale_of
+
+    samples = _SCORING_MODEL_TIMES * (config.samples_seen or scale_of(_SCALE).samples_seen)
+    models, checkpoint = io.join(at.web, "scoring_model"), io.join(at.web, "scoring_model.pt")
+    settings = TrainConfig(shards=web.seed_shards, subset=web.seed_subset, scale=_SCALE, out=models, samples_seen=samples)
     with _told("train: the scoring model, on the clean seed set"):
         train(settings)
-    return io.list_files(io.join(models, io.stem(web.seed_subset), _SCALE, "seed_0"), ".pt")[-1]
+        with io.atomic_write(checkpoint) as file:
+            file.write(io.read_bytes(io.list_files(run_folder(settings), ".pt")[-1]))
+    return checkpoint
 
 
 def _filter(at: Layout) -> list[str]:

@@ -14,6 +14,7 @@ from pipeline.demo.site import write_site
 from pipeline.demo.truth import write_truth
 from pipeline.demo.wat import write_wats
 from pipeline.demo.web import plan_web
+from schemas.errors import UserError
 
 _DONE = "_generated.json"
 
@@ -71,9 +72,13 @@ def generate(folder: str, sizes: Sizes, workers: int = 2) -> Generated:
     places, wanted = Generated(folder), asdict(sizes)
     done = f"{folder}/{_DONE}"
     if io.exists(done):
-        if json.loads(io.read_bytes(done)) == wanted:
+        found = json.loads(io.read_bytes(done))
+        if found == wanted:
             return places
-        io.remove(done)
+        changes = ", ".join(
+            f"{name} {found.get(name)} there, {value} now" for name, value in wanted.items() if found.get(name) != value
+        )
+        raise UserError(f"{folder}: another demo stands there ({changes}); give another --root, or remove the folder")
     os.makedirs(folder, exist_ok=True)
     web = plan_web(sizes.pairs, sizes.seed)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -20,10 +20,13 @@ def run(config: DownloadConfig, spark: Any = None) -> Manifest:
     Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config.
     """
     from pipeline.download.plan import plan
+    from pipeline.download.proxy import require_answering
     from pipeline.download.shard import download_shard
     from pipeline.stage import run_stage
 
     parts = plan(config.pool, config.samples_per_shard)
+    if config.proxy is not None and spark is None:  # on a cluster it is the executors that must reach it
+        require_answering(config.proxy)
     if config.engine == "img2dataset":
         from pipeline.download.peer import run_img2dataset
 

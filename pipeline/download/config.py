@@ -3,13 +3,24 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.download.proxy import proxy_address
 from pipeline.options import StageConfig, option
 from schemas.errors import UsageError
 
 ResizeMode = Literal["keep_ratio_largest", "no", "border", "keep_ratio", "center_crop"]
 USER_AGENT = "webpairs/0.1 (image-text dataset builder)"
-# Each option that must be positive, and the value it must reach.
-_AT_LEAST = {"image_size": 1, "samples_per_shard": 1, "concurrency": 1, "decode_threads": 1, "max_bytes": 1, "max_pixels": 1}
+# The least and the most that an option may be; what lies above is a slip of the keyboard.
+_BOUNDS = {
+    "image_size": (1, 65_500),  # JPEG's own limit
+    "encode_quality": (1, 100),
+    "samples_per_shard": (1, 1_000_000),
+    "timeout_s": (0.001, 86_400),
+    "retries": (0, 100),
+    "concurrency": (1, 65_536),
+    "decode_threads": (1, 1024),
+    "max_bytes": (1, 2**31 - 1),  # a body is held in memory
+    "max_pixels": (1, 2**40),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +52,11 @@ class DownloadConfig(StageConfig):
 
     def __post_init__(self) -> None:
         """Raises UsageError naming the first option that is out of bounds."""
-        for name, least in _AT_LEAST.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
-        if self.timeout_s <= 0 or self.retries < 0:
-            raise UsageError(f"--timeout-s {self.timeout_s} --retries {self.retries}: must be above 0, and at least 0")
-        if not 1 <= self.encode_quality <= 100:
-            raise UsageError(f"--encode-quality {self.encode_quality}: 1 to 100")
+        super().__post_init__()
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be {least} to {most}")
+        if self.proxy is not None:
+            proxy_address(self.proxy)
         if not self.user_agent.isprintable() or not self.user_agent.isascii():
             raise UsageError("--user-agent: must be printable ASCII on one line")

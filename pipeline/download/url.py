@@ -3,9 +3,9 @@
 import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from pipeline.hosts import ascii_host
+
 _SAFE = "!#$%&'()*+,/:;=?@[]~"  # reserved characters, and % so that what is quoted stays so
-_NAME = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=-]+")  # RFC 3986 reg-name, not percent-encoded
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 
 
 def request_url(url: str) -> str | None:
@@ -17,10 +17,10 @@ def request_url(url: str) -> str | None:
         return None
     if not host:
         return None
-    ascii_host = _ascii_host(host)
-    if ascii_host is None:
+    name = ascii_host(host)
+    if name is None:
         return None
-    place = ascii_host if port is None else f"{ascii_host}:{port}"
+    place = name if port is None else f"{name}:{port}"
     path, query = quote(parts.path, safe=_SAFE), quote(parts.query, safe=_SAFE)
     return urlunsplit((parts.scheme.lower(), place, path or "/", query, ""))
 
@@ -28,13 +28,3 @@ def request_url(url: str) -> str | None:
 def scheme_of(url: str) -> str:
     """The scheme in lower case, "" where there is none."""
     return url.strip().partition(":")[0].lower() if ":" in url else ""
-
-
-def _ascii_host(host: str) -> str | None:
-    if ":" in host:
-        return f"[{host}]" if _IPV6.fullmatch(host) else None
-    try:
-        name = host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
-        return None
-    return name if _NAME.fullmatch(name) else None

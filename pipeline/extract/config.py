@@ -22,6 +22,7 @@ class ExtractConfig(StageConfig):
 
     def __post_init__(self) -> None:
         """Refuse contradicting options."""
+        super().__post_init__()
         if bool(self.wat) == (self.crawl is not None):
             raise UsageError("extract: give either --wat PATH… or --crawl ID")
         if self.crawl is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.crawl):

@@ -4,6 +4,7 @@ import http.client
 import io as memory
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import IO, Protocol, cast
 
@@ -26,6 +27,8 @@ class Readable(Protocol):
 def open_source(path: str) -> IO[bytes]:
     """Open a local path, an fsspec URL or an HTTP URL for reading from front to back. Raises UserError where it is not there."""
     if path.startswith(("http://", "https://")):
+        if not urllib.parse.urlsplit(path).netloc:
+            raise UserError(f"{path}: a URL without a host; give http://HOST/PATH")
         return cast(IO[bytes], memory.BufferedReader(HttpStream(path)))
     return io.open_read(path)
 
@@ -74,7 +77,10 @@ class HttpStream(memory.RawIOBase):
             try:
                 return self._open()
             except (OSError, http.client.HTTPException) as error:
-                self._wait_after(error)
+                try:
+                    self._wait_after(error)
+                except OSError as last:
+                    raise UserError(f"{last}; check the URL and the network, then run the same command again") from error
 
     def _wait_after(self, error: Exception) -> None:
         if self._body is not None:
@@ -94,6 +100,8 @@ class HttpStream(memory.RawIOBase):
                 urllib.request.Request(self._url, headers=headers),  # noqa: S310
                 timeout=_TIMEOUT_S,
             )
+        except (http.client.InvalidURL, ValueError) as error:  # a blank, a letter outside ASCII, a port that is no number
+            raise UserError(f"{self._url}: not a URL that HTTP can ask for ({error}); percent-encode it") from error
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in _PASSING_STATUS:

@@ -4,19 +4,16 @@ Differs from cc2dataset where that keeps what cannot be fetched or loses what ca
 schemes in upper case, impossible hosts. Each is counted by name.
 """
 
-import ipaddress
 import re
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin
+
+from pipeline.hosts import ascii_host
 
 _WEB = ("http://", "https://")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY = re.compile(r"https?://([^/?#\\]*)")
-_USUAL_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")  # URL Standard, forbidden domain code points
-_MAX_NAME_CHARS = 254  # RFC 1035's 253, and a dot at the end
-_NUMBER = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)")
 _REFUSED_SCHEMES = {"data": "data_url", "javascript": "javascript_url"}
 
 
@@ -93,55 +90,13 @@ def _problem_of(authority: str) -> str:
     host_port = re.sub(r"[\t\r\n]", "", authority).rpartition("@")[2]
     if host_port.startswith("["):
         host, _, port = host_port[1:].partition("]")
-        if not _is_ipv6(host) or (port and not port.startswith(":")):
+        if ":" not in host or ascii_host(host) is None or (port and not port.startswith(":")):
             return "invalid_host"
         port = port[1:]
     else:
         host, _, port = host_port.partition(":")
-        if not _is_name(host):
+        if ascii_host(host) is None:
             return "invalid_host"
     if port and not (port.isascii() and port.isdigit() and len(port.lstrip("0")) <= 5 and int(port) <= 65535):
         return "invalid_port"
     return ""
-
-
-def _is_name(host: str) -> bool:
-    """Whether `host` can be a DNS name or an IPv4 address (URL Standard, host parsing)."""
-    if len(host) < _MAX_NAME_CHARS and _USUAL_HOST.fullmatch(host):
-        return True
-    try:
-        name = unquote(host, errors="strict") if "%" in host else host
-        if len(name) > _MAX_NAME_CHARS:
-            return False
-        encoded = name if name.isascii() else name.encode("idna").decode("ascii")
-    except UnicodeError:
-        return False
-    labels = encoded.removesuffix(".").split(".")
-    if _FORBIDDEN.search(encoded) or len(encoded) > _MAX_NAME_CHARS or not all(0 < len(label) <= 63 for label in labels):
-        return False
-    return not _NUMBER.fullmatch(labels[-1]) or _is_ipv4(labels)
-
-
-def _is_ipv4(labels: list[str]) -> bool:
-    """Whether numbers name an address: fewer than four parts let the last fill the rest, 0x is hexadecimal, 0 octal."""
-    if len(labels) > 4 or not all(_NUMBER.fullmatch(label) for label in labels):
-        return False
-    try:
-        numbers = [_number(label) for label in labels]
-    except ValueError:
-        return False
-    return all(number <= 255 for number in numbers[:-1]) and numbers[-1] < 256 ** (5 - len(numbers))
-
-
-def _number(label: str) -> int:
-    if label[:2].lower() == "0x":
-        return int(label[2:] or "0", 16)
-    return int(label, 8) if len(label) > 1 and label[0] == "0" else int(label)
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return "%" not in host

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -44,11 +44,11 @@ def extract_wat(config: ExtractConfig, part: Part, folder: PartFolder) -> PartRe
 
 
 def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of CANDIDATES' columns; of a uid within the WAT the first, and the first of each other opt-out.
+    """Rows in the order of CANDIDATES' columns; of a uid within the WAT the first, and later ones whose page says more.
 
-    A page that opts out speaks for every copy of its pairs, so pool must see it, whichever page the pair stood on first.
+    A page that opts out speaks for every copy of its pairs, so pool must see what it says, whichever page came first.
     """
-    seen: set[tuple[bytes, Hashable]] = set()
+    said_before: dict[bytes, frozenset[str]] = {}
     wat_path = _public_path(path)
     crawl = _crawl_in(path)
     for record in read_records(read_pieces(window, path, tally), tally):
@@ -58,14 +58,15 @@ def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[A
         if page is None:
             continue
         rights = rights_of(page)
-        said = (*rights.robots, rights.tdm_reserved)
+        said = frozenset([*rights.robots, *(["tdm_reserved"] if rights.tdm_reserved else [])])
         shared = (page.url, crawl, wat_path, record.offset, page.fetched_at_us, *rights, "img")
         for url, text in images_of(page, tally):
             digest = hashlib.md5((text + url).encode(), usedforsecurity=False)
-            if (digest.digest(), said) in seen:
+            before = said_before.get(digest.digest())
+            if before is not None and said <= before:
                 tally["dropped_duplicate_in_wat"] += 1
                 continue
-            seen.add((digest.digest(), said))
+            said_before[digest.digest()] = said | before if before else said
             yield (digest.hexdigest(), url, text, *shared)
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.manifest import Manifest
-from pipeline.options import StageConfig, option
+from pipeline.options import MOST_WORKERS, StageConfig, option
+from schemas.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,14 @@ class FilterConfig(StageConfig):
         None,
         metavar="PATH",
     )
+
+    def __post_init__(self) -> None:
+        """Raises UsageError naming the first option that is out of bounds."""
+        super().__post_init__()
+        if self.num_workers is not None and not 1 <= self.num_workers <= MOST_WORKERS:
+            raise UsageError(f"--num-workers {self.num_workers}: must be 1 to {MOST_WORKERS}")
+        if not self.save_path.removesuffix(".npy").rpartition("/")[2]:
+            raise UsageError(f"--save-path {self.save_path}: a folder; give a file, such as subset.npy")
 
 
 def run(config: FilterConfig, spark: Any = None) -> Manifest:

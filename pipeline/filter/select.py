@@ -3,11 +3,9 @@
 import dataclasses
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from pipeline.filter.metadata import columns_at_hand, metadata_files, read_batch
 from pipeline.manifest import InputReport, Manifest, hash_of, output_config, peak_rss_bytes, to_json, versions
 from pipeline.progress import progress
 from pipeline.stage import require_complete
+from pipeline.workers import worker_processes
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE, sort_rows, uid_rows
 
@@ -43,6 +42,7 @@ def select(config: FilterConfig) -> Manifest:
     asked = build(_request(config, columns_at_hand(files)))
     chosen = asked.resolve(partial(read_readable, files, asked.reads)) if isinstance(asked, Selector) else asked
     results = list(progress(_map(chosen, files, config), total=len(files), label="filter", unit="file"))
+    _require_some(results)
     kept = sort_rows(np.concatenate([np.empty(0, SUBSET_DTYPE), *(result.kept for result in results)]))
     waterfall = Waterfall.total(rules_of(chosen), [result.waterfall for result in results])
     manifest = Manifest(
@@ -71,9 +71,17 @@ def filter_file(chosen: Filter, path: str) -> FileResult:
         for batch in read_batches(path, tuple(dict.fromkeys((*columns_of(chosen), "uid")))):
             mask = waterfall.add([np.asarray(rule.keep(batch)) for rule in rules], batch.num_rows)
             kept.append(uid_rows(batch["uid"].filter(mask).to_pylist()))
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, TypeError) as error:  # TypeError: a column of a type that it cannot have
         return FileResult(kept[0], Waterfall(rules), InputReport(path=path, status="failed", error=str(error)), peak_rss_bytes())
     return FileResult(np.concatenate(kept), waterfall, InputReport(path=path, rows=waterfall.rows_in), peak_rss_bytes())
+
+
+def _require_some(results: Sequence[FileResult]) -> None:
+    """Nothing is written where nothing was read: an empty subset would look like a strict filter."""
+    if all(result.report.status == "failed" for result in results):
+        first = results[0].report
+        error = first.error.removeprefix(f"{first.path}: ")
+        raise UserError(f"{first.path}: {error}; no file of the metadata can be used ({len(results)} tried)")
 
 
 def _request(config: FilterConfig, columns: tuple[str, ...]) -> Request:
@@ -95,6 +103,8 @@ def _rows_of_subset(path: str) -> int:
             array = np.load(file, allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise UserError(f"--like {path}: not a subset ({error}); give a .npy that `filter` wrote") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"--like {path}: an archive of arrays; a subset is a 1-D .npy of dtype u8,u8")
     if array.dtype != SUBSET_DTYPE or array.ndim != 1:
         raise UserError(f"--like {path}: dtype {array.dtype}, shape {array.shape}; a subset is a 1-D .npy of dtype u8,u8")
     return len(array)
@@ -105,7 +115,7 @@ def _map(chosen: Filter, files: Sequence[str], config: FilterConfig) -> Iterable
     if workers == 1:
         yield from map(partial(filter_file, chosen), files)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+    with worker_processes(workers) as pool:
         yield from pool.map(partial(filter_file, chosen), files)
 
 

@@ -42,6 +42,7 @@ class PoolConfig(StageConfig):
 
     def __post_init__(self) -> None:
         """Raises UsageError naming the first option that is out of bounds."""
+        super().__post_init__()
         if not 0 < self.sample <= 1:
             raise UsageError(f"--sample {self.sample}: must be more than 0 and at most 1")
         if not 1 <= self.partitions <= _MOST_PARTITIONS:

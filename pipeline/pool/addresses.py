@@ -3,18 +3,16 @@
 Only syntax is judged here: which addresses may be connected to is `download`'s question, asked after DNS.
 """
 
-import ipaddress
 import re
-import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
+from pipeline.hosts import ascii_host
+
 _HOSTS_REMEMBERED = 100_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BREAKS = re.compile(r"[\t\r\n]")
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
-_NUMERIC_END = re.compile(r"(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 _UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
@@ -25,7 +23,7 @@ _SAFE = "!$&'()*+,;=:@/?%~"
 def host_of(url: str) -> str | None:
     """The host of an http(s) URL in ASCII lower case (punycode, IPv6 in brackets); None where the URL is not valid."""
     parts = _split(url)
-    return None if parts is None else _host(parts)
+    return None if parts is None else public_host(parts.hostname or "")
 
 
 def normalise(url: str) -> str | None:
@@ -34,7 +32,7 @@ def normalise(url: str) -> str | None:
     The scheme is left out on purpose: who asks to have https://a/b removed means http://a/b too. None where it is not valid.
     """
     parts = _split(url)
-    host = _host(parts) if parts is not None else None
+    host = public_host(parts.hostname or "") if parts is not None else None
     if parts is None or host is None:
         return None
     port = parts.port
@@ -43,26 +41,16 @@ def normalise(url: str) -> str | None:
     return f"{authority}{_without_dots(_same_escapes(parts.path)) or '/'}{query}"
 
 
+def public_host(host: str) -> str | None:
+    """The ASCII form of a host that can stand on the public web (a name with a dot, an address) or is localhost, else None."""
+    name = ascii_host(host)
+    return name if name and ("." in name or name.startswith("[") or name == "localhost") else None
+
+
 @lru_cache(_HOSTS_REMEMBERED)
 def domain_of(host: str) -> str:
     """The registrable domain of a host by the public suffix list (the bundled snapshot), or the host itself."""
     return str(_extractor()(host).top_domain_under_public_suffix) or host
-
-
-@lru_cache(_HOSTS_REMEMBERED)
-def ascii_host(host: str) -> str | None:
-    """A host as it stands in a DNS query: lower case, punycode; None where it cannot be one."""
-    if ":" in host:
-        return _ipv6(host)
-    host = unicodedata.normalize("NFKC", host).lower().removesuffix(".")
-    try:
-        name = host if host.isascii() else host.encode("idna").decode("ascii").lower()
-    except UnicodeError:
-        return None
-    if _NUMERIC_END.search(name):
-        return _ipv4(name)
-    dotted = "." in name or name == "localhost"
-    return name if dotted and len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split(".")) else None
 
 
 def _split(url: str) -> SplitResult | None:
@@ -75,24 +63,6 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if parts.scheme in _PORTS and parts.port != 0 else None
-
-
-def _host(parts: SplitResult) -> str | None:
-    return ascii_host(parts.hostname) if parts.hostname else None
-
-
-def _ipv4(name: str) -> str | None:
-    try:
-        return str(ipaddress.IPv4Address(name))
-    except ValueError:
-        return None
-
-
-def _ipv6(name: str) -> str | None:
-    try:
-        return f"[{ipaddress.IPv6Address(name)}]"
-    except ValueError:
-        return None
 
 
 def _same_escapes(text: str) -> str:

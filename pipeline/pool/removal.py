@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipeline import io
-from pipeline.pool.addresses import ascii_host, host_of, normalise
+from pipeline.pool.addresses import host_of, normalise, public_host
 from schemas.errors import UserError
 
 _HEX = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
@@ -72,7 +72,7 @@ def _add(removal: Removal, entry: str) -> bool:
         url = normalise(entry)
         removal.urls.update({url} if url else ())
         return url is not None
-    domain = ascii_host(entry.removeprefix("*").removeprefix("."))
+    domain = public_host(entry.removeprefix("*").removeprefix("."))
     if domain is None or any(sign in entry for sign in "/@ "):
         return False
     removal.domains.add(domain)

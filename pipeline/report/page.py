@@ -110,4 +110,11 @@ def _rules(subset: Subset) -> list[tuple[str, str]]:
     parameters = subset.made.get("parameters")
     if not isinstance(parameters, dict):
         return []
-    return [(str(name), str(value)) for name, value in parameters.items() if value is not None]
+    return [(str(name), _plain(value)) for name, value in parameters.items() if value is not None]
+
+
+def _plain(value: object) -> str:
+    """A parameter's value as a reader would write it; a rule inside a rule as name value, name value."""
+    if isinstance(value, dict):
+        return ", ".join(_plain(inner) if len(value) == 1 else f"{name} {_plain(inner)}" for name, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -75,7 +75,7 @@ def read_root(path: str) -> Root:
         score_files=tuple(_files(path, "4_scores", ".parquet")),
         ranking=_read_ranking(io.join(path, "7_ranking", "ranking.parquet")),
         truth=_read_truth(io.join(path, "0_web", "truth.parquet")),
-        truth_of_filters=tuple(_read_json(io.join(path, "7_ranking", "truth_of_filters.json"), [])),
+        truth_of_filters=_read_truth_of_filters(io.join(path, "7_ranking", "truth_of_filters.json")),
     )
     if not (root.manifests or root.subsets or root.score_files or root.ranking):
         wanted = ", ".join(FOLDERS.values())
@@ -104,8 +104,10 @@ def _read_subset(path: str) -> Subset:
     with io.open_read(path) as file:
         try:
             uids = np.load(file, allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError, OSError) as error:
             raise UserError(f"{path}: not a subset ({error}); expected a 1-D .npy of dtype u8,u8") from error
+    if not isinstance(uids, np.ndarray):
+        raise UserError(f"{path}: an archive of arrays; a subset is a 1-D .npy of dtype u8,u8")
     if uids.dtype != SUBSET_DTYPE or uids.ndim != 1:
         raise UserError(f"{path}: dtype {uids.dtype}, shape {uids.shape}; a subset is a 1-D .npy of dtype u8,u8")
     made = _read_json(path.removesuffix(".npy") + ".json", {})
@@ -134,6 +136,14 @@ def _read_truth(path: str) -> dict[str, Truth]:
         if row["uid"] is not None and (row["uid"] not in known or row["is_good"]):
             known[row["uid"]] = Truth(kind=row["kind"], is_good=row["is_good"])
     return known
+
+
+def _read_truth_of_filters(path: str) -> tuple[dict[str, Any], ...]:
+    rows = _read_json(path, [])
+    wanted = {"filter", "kept", "precision", "recall"}
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and wanted <= row.keys() for row in rows):
+        raise UserError(f"{path}: not a list of filters; run the demo again, or remove the file")
+    return tuple(rows)
 
 
 def _read_table(path: str, columns: list[str]) -> pa.Table:

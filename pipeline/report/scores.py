@@ -87,6 +87,10 @@ def _batches(files: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with io.open_read(path) as file:
             try:
                 parquet = pq.ParquetFile(file)
+                if pa.field("uid", pa.string()) not in [
+                    field.with_nullable(True).remove_metadata() for field in parquet.schema_arrow
+                ]:
+                    raise UserError(f"{path}: no text column uid, so no scores of ours; run `webpairs score` again")
                 wanted = [name for name in parquet.schema_arrow.names if name in _SHOWN or is_score(name)]
                 yield from parquet.iter_batches(batch_size=65_536, columns=wanted)
             except (pa.ArrowException, OSError) as error:

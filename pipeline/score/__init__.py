@@ -11,6 +11,8 @@ from schemas.errors import UsageError
 # The two models that DataComp's own columns stand for.
 _DATACOMP = {("vit-b-32", "openai"): "b32", ("vit-l-14", "openai"): "l14"}
 
+_MOST_PAIRS = 1 << 20  # in a batch
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig(StageConfig):
@@ -61,8 +63,8 @@ def run(config: ScoreConfig, spark: Any = None) -> Manifest:
 
 
 def _check(config: ScoreConfig) -> None:
-    if config.batch_size < 1:
-        raise UsageError(f"--batch-size {config.batch_size}: must be at least 1")
+    if not 1 <= config.batch_size <= _MOST_PAIRS:
+        raise UsageError(f"--batch-size {config.batch_size}: must be 1 to {_MOST_PAIRS}")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", config.column_name):
         raise UsageError(f"--column {config.column_name}: use letters, digits, _ and - only")
 

@@ -5,12 +5,14 @@ import tarfile
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from pipeline.demo.eval_sets import write_eval_sets
 from pipeline.demo.generate import Sizes, generate
 from pipeline.demo.scenes import COLOURS, SHAPES
 from pipeline.demo.seed_set import write_seed_set
+from schemas.errors import UserError
 from schemas.shards import SHARDS
 from schemas.subsets import array_to_uids
 
@@ -57,11 +59,11 @@ def test_retrieval_captions_are_unique(tmp_path):
     assert len(set(table["text"].to_pylist())) == len(set(table["jpg"].to_pylist())) == 60
 
 
-def test_all_is_generated_once_and_again_only_when_sizes_change(tmp_path):
+def test_all_is_generated_once_and_other_sizes_are_refused(tmp_path):
     sizes = Sizes(pairs=30, wats=1, seed_pairs=4, eval_items=4)
     places = generate(str(tmp_path), sizes, workers=1)
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert generate(str(tmp_path), sizes, workers=1) == places
     assert first == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    generate(str(tmp_path), Sizes(pairs=40, wats=1, seed_pairs=4, eval_items=4), workers=1)
-    assert pq.read_table(places.truth).num_rows == 40
+    with pytest.raises(UserError, match="pairs 30 there, 40 now"):
+        generate(str(tmp_path), Sizes(pairs=40, wats=1, seed_pairs=4, eval_items=4), workers=1)

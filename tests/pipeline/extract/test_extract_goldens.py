@@ -47,7 +47,8 @@ def test_rows_are_those_of_the_golden(wat, shared_data, tmp_path):
     (path,) = tmp_path.glob("*.parquet")
     rows = pq.read_table(path).to_pylist()
     assert {(r["uid"], r["url"], r["text"]) for r in rows} == expected
-    assert len(rows) == len(expected)
+    # A pair stands twice only where a later page says more of its rights than those before it.
+    assert len({(r["uid"], tuple(r["robots"]), r["tdm_reserved"]) for r in rows}) == len(rows)
     assert manifest.counts.get("dropped_blank_src", 0) == blank
     assert manifest.counts.get("dropped_invalid_host", 0) == no_host
     assert manifest.inputs[0].status == "ok"

@@ -69,7 +69,7 @@ def test_a_server_that_is_busy_is_asked_again():
 
 
 def test_a_server_that_stays_broken_is_given_up_with_its_url():
-    with serving({"/x": DATA}, statuses=[503] * 9) as (url, _), pytest.raises(OSError, match=r"/x: HTTP 503, after 3 tries"):
+    with serving({"/x": DATA}, statuses=[503] * 9) as (url, _), pytest.raises(UserError, match=r"/x: HTTP 503, after 3 tries"):
         read_all(f"{url}/x")
 
 
