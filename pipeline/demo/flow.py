@@ -1,9 +1,8 @@
 """The demo's way through the stages: each is called as the command line calls it, on the folder that the one before it wrote."""
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from pipeline.score import ScoreConfig
 from pipeline.score import run as score
 from pipeline.train import TrainConfig
 from pipeline.train import run as train
+from pipeline.workers import worker_processes
 from schemas.errors import UserError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _train_and_evaluate(config: "DemoConfig", at: Layout, web: Generated, subset
         for seed in range(config.seeds)
         for subset in subsets
     ]
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as processes:
+    with worker_processes(config.workers) as processes:
         futures = [processes.submit(_train_one, settings, web.eval_sets) for settings in runs]
         for future in progress(as_completed(futures), total=len(futures), label="train and evaluate", unit="run"):
             future.result()

@@ -2,9 +2,8 @@
 
 import json
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from typing import Any
 
 from pipeline import io
@@ -14,6 +13,7 @@ from pipeline.demo.site import write_site
 from pipeline.demo.truth import write_truth
 from pipeline.demo.wat import write_wats
 from pipeline.demo.web import plan_web
+from pipeline.workers import worker_processes
 from schemas.errors import UserError
 
 _DONE = "_generated.json"
@@ -81,7 +81,7 @@ def generate(folder: str, sizes: Sizes, workers: int = 2) -> Generated:
         raise UserError(f"{folder}: another demo stands there ({changes}); give another --root, or remove the folder")
     os.makedirs(folder, exist_ok=True)
     web = plan_web(sizes.pairs, sizes.seed)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         others: list[Future[Any]] = [
             pool.submit(write_seed_set, f"{folder}/seed", sizes.seed_pairs, sizes.seed),
             pool.submit(write_eval_sets, places.eval_sets, sizes.eval_items, sizes.seed),
