@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.cli import main
 from pipeline.clip import load_clip
 from pipeline.evaluate import EvaluateConfig, run
 from pipeline.evaluate.results import read_results
@@ -172,6 +173,47 @@ def test_a_folder_without_tasks_or_without_a_run_is_told_in_one_line(trained, tm
         run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "empty")))
     with pytest.raises(UserError, match=r"no train\.json"):
         run(EvaluateConfig(model=str(tmp_path), eval=str(tmp_path / "empty")))
+
+
+@pytest.mark.parametrize("told", [b"", b"{half", b"[]", b"{}", b'{"model": "demo", "checkpoints": 3}', b"\xff"])
+def test_a_train_json_that_will_not_do_is_named_with_what_to_do(tmp_path, capsys, told):
+    both_tasks(tmp_path / "eval")
+    (tmp_path / "train.json").write_bytes(told)
+    assert main(["evaluate", "--model", str(tmp_path), "--eval", str(tmp_path / "eval")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"webpairs: {tmp_path}/train.json: not what `train` writes (")
+    assert "train again" in said
+    assert said.count("\n") == 1
+
+
+def test_a_device_or_a_checkpoint_that_will_not_do_is_told_as_such(trained, tmp_path, capsys):
+    both_tasks(tmp_path / "eval")
+    words = ["evaluate", "--model", str(trained), "--eval", str(tmp_path / "eval"), "--out", str(tmp_path / "r.jsonl")]
+    assert main([*words, "--device", "warp"]) == 1
+    assert capsys.readouterr().err.startswith("webpairs: device warp: not available here")
+    (tmp_path / "train.json").write_bytes((trained / "train.json").read_bytes())
+    words[2] = str(tmp_path)
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith(f"webpairs: {tmp_path}/checkpoint_000000000128.pt: neither a file nor")
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.items.npz", "r.json"])
+def test_an_out_that_cannot_be_written_is_told_before_anything_is_read(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="is a folder; give the name of a file to write"):
+        run(EvaluateConfig(model="nowhere", eval="nowhere", out=str(tmp_path / "r.jsonl")))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        run(EvaluateConfig(model="nowhere", eval="nowhere", out=str(tmp_path / "file" / "r.jsonl")))
+
+
+def test_a_damaged_account_of_the_results_is_made_again(trained, tmp_path):
+    both_tasks(tmp_path / "eval")
+    config = EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl"))
+    run(config)
+    (tmp_path / "r.json").write_text("{half")
+    assert run(config).counts["results"] == 4
+    assert json.loads((tmp_path / "r.json").read_text())["stage"] == "evaluate"
 
 
 @pytest.mark.parametrize("name", ["cls_cifar10", "cls_ret_fashion", "cls_tinyimagenet200", "ret_cc3m"])

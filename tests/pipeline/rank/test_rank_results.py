@@ -1,10 +1,13 @@
 """webpairs rank: results of many runs in, ranking.parquet and ranking.md out."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import io
+from pipeline.cli import main
 from pipeline.evaluate.results import Result, items_path, write_items, write_line
 from pipeline.rank import RankConfig, run
 from schemas.errors import UserError
@@ -149,6 +152,49 @@ def test_items_of_another_run_beside_the_results_are_refused(tmp_path):
         write_items([result("no_filter", 3)], file)
     with pytest.raises(UserError, match="not the two files"):
         ranked(tmp_path)
+
+
+@pytest.mark.parametrize("kept_lines", [0, 1])
+def test_results_that_lack_lines_are_refused_by_name_and_no_seed_is_dropped(tmp_path, kept_lines):
+    write_all(tmp_path / "models", seeds=2)
+    path = write(tmp_path / "models", "cut", [result("good", 2, task=task) for task in TASKS])
+    lines = Path(path).read_bytes().splitlines(keepends=True)
+    Path(path).write_bytes(b"".join(lines[:kept_lines]))
+    with pytest.raises(UserError, match=rf"{path}.*not the two files.*run `webpairs evaluate`"):
+        ranked(tmp_path)
+
+
+def test_an_empty_file_of_results_beside_an_empty_archive_is_refused(tmp_path):
+    path = write(tmp_path / "models", "none", [])
+    with pytest.raises(UserError, match=rf"{path}.*no results"):
+        ranked(tmp_path)
+
+
+def damaged(content):
+    """The bytes with some of the compressed ones turned over: the archive opens, a member does not unpack."""
+    return content[:80] + bytes(255 - byte for byte in content[80:90]) + content[90:]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda content: content[:100], damaged], ids=["empty", "cut", "damaged"])
+def test_items_that_cannot_be_read_are_named(tmp_path, damage):
+    path = write(tmp_path / "models", "a", [result("good", 0)])
+    items = Path(items_path(path))
+    items.write_bytes(damage(items.read_bytes()))
+    with pytest.raises(UserError, match=rf"{items}: not the two files"):
+        ranked(tmp_path)
+
+
+@pytest.mark.parametrize("words", [["--seed", "-1"], ["--draws", "999"]])
+def test_options_that_will_not_do_are_wrong_usage(tmp_path, capsys, words):
+    write_runs(tmp_path / "models", "good", 1)
+    assert main(["rank", "--models", str(tmp_path / "models"), "--out", str(tmp_path / "out"), *words]) == 2
+    assert capsys.readouterr().err.startswith(f"webpairs: {' '.join(words)}: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_url_that_nothing_opens_is_told_in_one_line(tmp_path, capsys):
+    assert main(["rank", "--models", "foo://bucket/models", "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("webpairs: foo://bucket/models: Protocol not known: foo; give a local path")
 
 
 def test_a_folder_without_results_is_told_in_one_line(tmp_path):

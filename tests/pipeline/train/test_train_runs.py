@@ -112,6 +112,7 @@ def test_bf16_trains_on_a_cpu_too(train, whole, tmp_path):
     [
         ({"scale": "huge"}, "no such scale"),
         ({"samples_seen": 100}, "less than one batch"),
+        ({"samples_seen": 0}, "less than one batch"),
         ({"seed": -1}, "0 or more"),
         ({"model": "demmo"}, "no such model"),
     ],
