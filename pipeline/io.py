@@ -20,7 +20,8 @@ def url_to_fs(path: str) -> tuple[Any, str]:
     if "\0" in path:
         raise UserError(f"{path}: has a NUL character, which no path can have; correct it")
     try:
-        fs, name = _url_to_fs(path)
+        # Executors write what the driver lists: a listing from a cache would miss it.
+        fs, name = _url_to_fs(path, use_listings_cache=False)
     except ImportError as error:  # fsspec says which package opens such URLs
         raise UserError(f"{path}: {error}; or give a local path") from error
     except ValueError as error:
@@ -116,6 +117,17 @@ def atomic_write(path: str) -> Iterator[IO[bytes]]:
     except BaseException:
         remove(temporary)
         raise
+
+
+def require_writable(path: str) -> None:
+    """Raises UserError where `atomic_write` could not put a file of that name. For asking before long work; leaves no file."""
+    place = _place_of(path)
+    temporary = temporary_name(place)
+    fs, name = url_to_fs(temporary)
+    with _writing(path):
+        fs.makedirs(fs._parent(name), exist_ok=True)
+        fs.open(name, "wb").close()
+    remove(temporary)
 
 
 def _place_of(path: str) -> str:
