@@ -10,7 +10,7 @@ import pyarrow as pa
 from filters.contract import Filter, Pool
 from filters.registry import Entry, Request, checked_fraction
 from schemas.errors import UsageError, UserError
-from schemas.scores import CLIP_COLUMN
+from schemas.scores import CLIP_COLUMN, clip_name, is_clip_column
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def _build(request: Request) -> ClipScore | TopFraction:
 
 
 def _arches(columns: tuple[str, ...]) -> str:
-    before, after = CLIP_COLUMN.split("{name}")
-    found = [c.removeprefix(before).removesuffix(after) for c in columns if c.startswith(before) and c.endswith(after)]
+    found = [clip_name(column) for column in columns if is_clip_column(column)]
     return ", ".join(found) or "none"
 
 

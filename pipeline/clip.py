@@ -4,6 +4,7 @@ import difflib
 import functools
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +22,14 @@ import open_clip
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
+from pipeline import io
 from schemas.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Wholly in low precision: open_clip's mixed "bf16" keeps norms in float32, which on a CPU costs the gain in speed.
 _PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
+
+_COPY_BYTES = 2**20  # held in memory at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ class Clip:
 def load_clip(model: str, pretrained: str | None, *, device: str = "cpu", precision: str = "fp32") -> Clip:
     """The open_clip model of that name, or one of our own (pipeline/models/NAME.json), in evaluation mode.
 
-    `pretrained` is a tag that open_clip knows or the path of a local checkpoint (a state_dict, or {"state_dict": …}); None
+    `pretrained` is a tag that open_clip knows or the path or URL of a checkpoint (a state_dict, or {"state_dict": …}); None
     leaves the weights random. A local copy of weights that were trained with QuickGELU, such as OpenAI's, needs the model's
     name with `-quickgelu`; for a tag that is seen to. Raises UserError for an unknown model, tag or device and for a checkpoint
     that does not fit.
@@ -116,7 +120,7 @@ def _create(name: str, pretrained: str | None, device: str, precision: str) -> A
             raise UserError(
                 f"{name}, weights {pretrained}: could not be had ({_first_line(error)}); go online, or give a local checkpoint"
             ) from error
-    if pretrained and not os.path.isfile(pretrained):
+    if pretrained and not is_checkpoint(pretrained):
         tags = ", ".join(_tags(name)) or "none"
         raise UserError(f"{pretrained}: neither a file nor a tag of {name}; its tags: {tags}")
     # Without pretrained_text=False open_clip would fetch weights for text towers from elsewhere.
@@ -126,11 +130,30 @@ def _create(name: str, pretrained: str | None, device: str, precision: str) -> A
     return net
 
 
+def is_checkpoint(pretrained: str) -> bool:
+    """Whether weights are named by a URL or by a local file, not by a tag."""
+    return not io.is_local(pretrained) or os.path.isfile(io.url_to_fs(pretrained)[1])
+
+
 def _load(net: Any, name: str, path: str) -> None:
-    try:
-        open_clip.load_checkpoint(net, path, strict=True, weights_only=True)
-    except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own for a bad file
-        raise UserError(f"{path}: not a checkpoint of {name} ({_first_line(error)})") from error
+    with _local(path) as local:
+        try:
+            open_clip.load_checkpoint(net, local, strict=True, weights_only=True)
+        except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own for a bad file
+            raise UserError(f"{path}: not a checkpoint of {name} ({_first_line(error)})") from error
+
+
+@contextmanager
+def _local(path: str) -> Iterator[str]:
+    """The name of a file on this machine that holds what is at a path or URL; a copy is gone afterwards."""
+    if io.is_local(path):
+        yield io.url_to_fs(path)[1]
+        return
+    # The copy keeps its suffix: by it open_clip tells safetensors from a pickle.
+    with io.open_read(path) as source, tempfile.NamedTemporaryFile(suffix=os.path.splitext(path)[1]) as copy:
+        shutil.copyfileobj(source, copy, _COPY_BYTES)
+        copy.flush()
+        yield copy.name
 
 
 def _tags(name: str) -> list[str]:

@@ -160,11 +160,25 @@ def temporary_name(path: str) -> str:
 
 
 def sweep(folder: str) -> None:
-    """Remove the temporary files that a killed run left in `folder`."""
+    """Remove the temporary files that a killed run left in `folder`, if there is one."""
     fs, name = url_to_fs(folder)
+    if not fs.isdir(name):
+        return
     for path in fs.ls(name, detail=False):
         if path.rsplit("/", 1)[-1].startswith(_TEMPORARY):
             remove(fs.unstrip_protocol(path))
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """Name and size in bytes of the visible files directly in `folder`."""
+    fs, name = url_to_fs(folder)
+    files = [entry for entry in fs.ls(name, detail=True) if entry["type"] == "file" and _is_data(entry["name"])]
+    return {entry["name"].rsplit("/", 1)[-1]: int(entry["size"] or 0) for entry in files}
+
+
+def absolute(path: str) -> str:
+    """The path as every process of this machine finds it, whatever its working directory; a URL as it is."""
+    return str(url_to_fs(path)[1]) if is_local(path) else path
 
 
 def move(source: str, target: str) -> None:

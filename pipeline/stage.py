@@ -7,8 +7,7 @@ done, `_manifest.json`.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from functools import partial
 from typing import IO, Any
 
 from pipeline import io
+from pipeline.ledger import reports_of, watched, write_report
 from pipeline.manifest import (
     CONFIG_NAME,
     MANIFEST_NAME,
@@ -25,14 +25,13 @@ from pipeline.manifest import (
     PartReport,
     hash_of,
     output_config,
-    part_from_json,
     peak_rss_bytes,
     to_json,
     total,
     versions,
 )
 from pipeline.progress import progress
-from pipeline.workers import worker_processes
+from pipeline.workers import each_in_a_worker
 from schemas.errors import UsageError, UserError
 
 
@@ -94,14 +93,15 @@ def run_stage(
     """Do the parts that are not done yet, on Spark, on worker processes or here, and write the manifest.
 
     `work(config, part, folder)` must be a module-level function: it travels to other processes. What it raises costs its part
-    only. `out` is the stage's folder; `upstream` the folders it reads: their config hashes are part of this one's. Raises
-    UserError where the folder was made with another config.
+    only. `out` is the stage's folder; `upstream` the folders it reads: what stands in them is part of this one's config.
+    Raises UserError where the folder was made with another config or from other data.
     """
     run = begin(stage, config, out=out, upstream=upstream)
-    done = done_parts(out, parts)
+    # What was read only in part is read again: its input may have been mended.
+    done = {name: report for name, report in done_parts(out, parts).items() if not report.damaged}
     todo = [part for part in parts if part.name not in done]
-    doing = partial(_do_part, work, config, out)
-    fresh = list(progress(_map(doing, todo, config.workers, spark), total=len(todo), label=stage))
+    doing = partial(_do_part, work, config, io.absolute(out))  # executors have working directories of their own
+    fresh = _on_spark(spark, doing, todo, run) if spark is not None else _here(doing, todo, config.workers, stage)
     reports = {report.name: report for report in [*done.values(), *fresh]}
     return end(run, [reports[part.name] for part in parts], resumed=len(done))
 
@@ -126,7 +126,8 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
         with io.atomic_write(path) as file:
             file.write(to_json(described))
     io.remove(io.join(out, MANIFEST_NAME))
-    io.sweep(out)
+    for folder in (out, io.join(out, PARTS_FOLDER)):
+        io.sweep(folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(stage=stage, out=out, described=described, started_at=now, started=time.monotonic())
 
@@ -137,6 +138,7 @@ def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0) -> Manifes
         stage=run.stage,
         config=run.described,
         config_hash=hash_of(run.described),
+        content_hash=_content_hash(run.out, {name for report in reports for name in report.files}),
         versions=versions(),
         counts=total([report.counts for report in reports]),
         inputs=tuple(i for report in reports for i in report.inputs),
@@ -153,22 +155,27 @@ def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0) -> Manifes
 
 
 def require_complete(folder: str) -> str:
-    """The config hash of a folder that a stage finished; "" for a folder that no stage of ours made.
+    """A hash of what stands in a folder that is to be read: it changes when a file is added, removed or made anew.
 
     Raises UserError where the folder is not there or its stage has not finished.
     """
     if not io.exists(folder):
         raise UserError(f"{folder}: no such folder")
     if not io.exists(io.join(folder, CONFIG_NAME)):
-        return ""
+        return _content_hash(folder, io.sizes(folder))  # no stage of ours made it
     manifest = io.join(folder, MANIFEST_NAME)
     if not io.exists(manifest):
         stage = _read_json(io.join(folder, CONFIG_NAME)).get("stage", "its stage")
         raise UserError(f"{folder}: `{stage}` has not finished there; run the same command again to complete it")
-    found = _read_json(manifest).get("config_hash")
-    if not isinstance(found, str):
+    found = _read_json(manifest)
+    if not isinstance(found.get("config_hash"), str):
         raise UserError(f"{manifest}: not a manifest (no config_hash); remove it and run the stage that made the folder again")
-    return found
+    return hash_of({"config": found["config_hash"], "content": found.get("content_hash")})
+
+
+def _content_hash(folder: str, names: Collection[str]) -> str:
+    """Names and sizes of some of a folder's files, as a hash."""
+    return hash_of({"files": sorted((name, size) for name, size in io.sizes(folder).items() if name in names)})
 
 
 @contextmanager
@@ -181,12 +188,6 @@ def part_folder(folder: str, part: Part) -> Iterator[PartFolder]:
         stack.pop_all()
 
 
-def write_report(folder: str, report: PartReport) -> None:
-    """Mark a part as done: the last thing that is written for it."""
-    with io.atomic_write(io.join(folder, PARTS_FOLDER, f"{report.name}.json")) as file:
-        file.write(to_json(report))
-
-
 def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
     started = time.monotonic()
     try:
@@ -197,44 +198,44 @@ def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
         report = replace(report, files=files, duration_s=took, peak_rss_bytes=peak_rss_bytes())
     except Exception as error:  # noqa: BLE001 - one bad input costs its part, never the job; the manifest names it
         io.require_room(out, error)
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        failures = tuple(InputReport(path=path, status="failed", error=message) for path in part.inputs or (part.name,))
-        return PartReport(name=part.name, inputs=failures, counts={"failed_parts": 1})
+        return _failed(part, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
     write_report(out, report)
     return report
 
 
-def _map(do: Callable[[Part], PartReport], parts: Sequence[Part], workers: int, spark: Any) -> Iterable[PartReport]:
+def _here(do: Callable[[Part], PartReport], parts: Sequence[Part], workers: int, stage: str) -> list[PartReport]:
+    reports = each_in_a_worker(do, parts, workers, lost=_lost) if workers > 1 else map(do, parts)
+    return list(progress(reports, total=len(parts), label=stage))
+
+
+def _on_spark(spark: Any, do: Callable[[Part], PartReport], parts: Sequence[Part], run: Run) -> list[PartReport]:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
     if not parts:
-        return
-    if spark is not None:
-        yield from spark.sparkContext.parallelize(parts, len(parts)).map(do).collect()
-    elif workers > 1:
-        with worker_processes(min(workers, len(parts))) as pool:
-            for future in as_completed([pool.submit(do, part) for part in parts]):
-                yield future.result()
-    else:
-        yield from map(do, parts)
+        return []
+    tasks = spark.sparkContext.parallelize(parts, len(parts)).map(do)
+    try:
+        return watched(tasks.collect, run.out, total=len(parts), label=run.stage)
+    except (PySparkException, Py4JError) as error:
+        reason = next(
+            (line.strip() for line in str(error).splitlines() if "Exception" in line or "Error" in line), str(error)[:300]
+        )
+        raise UserError(f"{run.stage}: Spark gave up ({reason}); run the same command again to go on where it stopped") from error
+
+
+def _lost(part: Part) -> PartReport:
+    return _failed(part, "the worker process died on it (killed, or out of memory)")
+
+
+def _failed(part: Part, message: str) -> PartReport:
+    failures = tuple(InputReport(path=path, status="failed", error=message) for path in part.inputs or (part.name,))
+    return PartReport(name=part.name, inputs=failures, counts={"failed_parts": 1})
 
 
 def done_parts(folder: str, parts: Sequence[Part]) -> dict[str, PartReport]:
     """The reports, by name, of the parts that stand whole in the folder."""
-    ledger = io.join(folder, PARTS_FOLDER)
-    if not io.exists(ledger):
-        return {}
-    recorded = {io.stem(path): path for path in io.list_files(ledger, ".json")}
-    reports = {part.name: _read_report(recorded[part.name]) for part in parts if part.name in recorded}
-    return {
-        name: report for name, report in reports.items() if report and all(io.exists(io.join(folder, f)) for f in report.files)
-    }
-
-
-def _read_report(path: str) -> PartReport | None:
-    """A part's report; None where it is damaged, as after a power cut: then the part is done again."""
-    try:
-        return part_from_json(io.read_bytes(path))
-    except (ValueError, KeyError, TypeError):
-        return None
+    return reports_of(folder, [part.name for part in parts])
 
 
 def _refuse_other(folder: str, wanted: dict[str, Any], found: dict[str, Any]) -> None:

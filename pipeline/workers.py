@@ -3,10 +3,15 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -22,6 +27,35 @@ def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def each_in_a_worker(
+    do: Callable[[Item], Answer], items: Sequence[Item], count: int, *, lost: Callable[[Item], Answer]
+) -> Iterator[Answer]:
+    """`do(item)` of each item as it comes, in `count` worker processes; `lost(item)` for one on which its worker dies.
+
+    When a worker dies (a crash in a decoder, the kernel out of memory) all that were at work are lost with it. They are done
+    again one by one, so that the item that kills is known, and only that one given up.
+    """
+    left = dict(enumerate(items))
+    try:
+        with worker_processes(min(count, len(left)) or 1) as pool:
+            numbers = {pool.submit(do, item): number for number, item in left.items()}
+            for future in as_completed(numbers):
+                answer = future.result()
+                del left[numbers[future]]
+                yield answer
+    except BrokenProcessPool:
+        for item in left.values():
+            yield _alone(do, item, lost)
+
+
+def _alone(do: Callable[[Item], Answer], item: Item, lost: Callable[[Item], Answer]) -> Answer:
+    try:
+        with worker_processes(1) as pool:
+            return pool.submit(do, item).result()
+    except BrokenProcessPool:
+        return lost(item)
 
 
 def _follow_parent() -> None:

@@ -31,7 +31,7 @@ RANKINGS = table(
         column(
             "verdict",
             pa.string(),
-            "better (interval of the difference above 0, p below 0.05), worse (interval below 0) or tie; null for no_filter",
+            "better or worse (interval beside 0, corrected p of that side below 0.05), else tie; null for no_filter",
         ),
     ],
 )

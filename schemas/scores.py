@@ -6,6 +6,7 @@ from schemas.columns import column, required, table
 from schemas.pool import POOL
 
 CLIP_COLUMN = "clip_{name}_similarity_score"
+_BEFORE, _AFTER = CLIP_COLUMN.split("{name}")
 
 _FACE_BOX = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
@@ -39,3 +40,13 @@ SCORES = table(
 def clip_column(name: str) -> pa.Field:
     """The similarity column that an open_clip model called `name` adds (`NAME_img` and `NAME_txt` in the .npz)."""
     return column(CLIP_COLUMN.format(name=name), pa.float32(), f"cosine of image and text, model {name}")
+
+
+def is_clip_column(name: str) -> bool:
+    """Whether a column of that name holds cosines of image and text."""
+    return name.startswith(_BEFORE) and name.endswith(_AFTER)
+
+
+def clip_name(column: str) -> str:
+    """The NAME in clip_NAME_similarity_score."""
+    return column.removeprefix(_BEFORE).removesuffix(_AFTER)

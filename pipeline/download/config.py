@@ -48,7 +48,9 @@ class DownloadConfig(StageConfig):
     max_bytes: int = option("largest body accepted, bytes", 32 * 2**20, metavar="N")
     # Pillow's own bound for what is not yet a decompression bomb.
     max_pixels: int = option("most pixels accepted, read from the header before decoding", 89_478_485, metavar="N")
-    user_agent: str = option("User-Agent header; its first word is the name that X-Robots-Tag may address", USER_AGENT)
+    user_agent: str = option(
+        "User-Agent header; X-Robots-Tag may address its first word, besides ccbot, img2dataset and webpairs", USER_AGENT
+    )
 
     def __post_init__(self) -> None:
         """Raises UsageError naming the first option that is out of bounds."""

@@ -21,7 +21,7 @@ DOWNLOAD_FAILURES = {
     "too_large": "the body exceeds --max-bytes",
     "bad_encoding": "the body's Content-Encoding could not be undone",
     "bad_response": "the server does not speak HTTP",
-    "opt_out": "X-Robots-Tag on the image says noai, noimageai, noindex or noimageindex",
+    "opt_out": "X-Robots-Tag on the image says noai, noimageai, noindex, noimageindex or none",
     "transfer_error": "any other failure of the transfer",
 }
 RESIZE_FAILURES = {

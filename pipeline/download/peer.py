@@ -26,6 +26,7 @@ from pipeline.download.outcomes import SUCCESS
 from pipeline.download.plan import ShardPart, read_rows
 from pipeline.download.shard import report, sidecar
 from pipeline.manifest import Manifest, PartReport
+from pipeline.optout import REFUSALS
 from pipeline.stage import Part, PartFolder, begin, done_parts, run_stage
 from schemas.errors import UserError
 
@@ -117,6 +118,8 @@ def download(config: DownloadConfig, carried: tuple[str, ...]) -> None:
         "processes_count": config.workers,
         "thread_count": config.concurrency,
         "compute_hash": "sha256",
+        "disallowed_header_directives": list(REFUSALS),
+        "user_agent_token": "img2dataset",  # by which X-Robots-Tag may address it
     }
     io.make_folder(str(settings["output_folder"]))
     done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program

@@ -39,7 +39,7 @@ def plan(folder: str, rows_per_shard: int) -> list[ShardPart]:
     """The shards of a folder of parquet. Raises UserError naming a file that cannot be read or lacks uid, url or text."""
     paths = io.list_files(folder, ".parquet")
     if not paths:
-        raise UserError(f"{folder}: no parquet files; give the folder that `webpairs pool` wrote, or other metadata")
+        raise UserError(f"{folder}: no parquet files: an empty pool, or no pool; give the folder that `webpairs pool` wrote")
     rows: dict[str, int] = {}
     carried = [field.name for field in CARRIED]
     for path in paths:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import pycurl
 
 from pipeline.download.outcomes import http_status
-from pipeline.download.robots import is_refused
+from pipeline.optout import is_refused
 
 _MAX_REDIRECTS = 10
 # Bodies beyond this wait on disk, so that many large ones in flight do not fill memory, bytes.

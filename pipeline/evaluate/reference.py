@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline import io
@@ -32,20 +31,15 @@ from schemas.errors import UsageError, UserError
 if TYPE_CHECKING:
     from pipeline.evaluate import EvaluateConfig
 
+_TOLD = {"filter": str, "scale": str, "model": str, "seed": int, "rows": int, "checkpoints": list}
+
 
 @dataclass(frozen=True)
 class _Model:
-    """A trained run: what train.json tells of it, and its checkpoints, loaded when they are first needed."""
+    """A trained run: what train.json tells of it, and samples seen → the model as it was then."""
 
-    folder: str
     told: dict[str, Any]
-    device: str
-
-    @cached_property
-    def clips(self) -> dict[int, Clip]:
-        """Samples seen → the model as it was then."""
-        paths = {seen: io.join(self.folder, checkpoint_name(seen)) for seen in self.told["checkpoints"]}
-        return {seen: load_clip(self.told["model"], path, device=self.device) for seen, path in paths.items()}
+    clips: dict[int, Clip]
 
 
 def evaluate(config: "EvaluateConfig") -> Manifest:
@@ -54,14 +48,17 @@ def evaluate(config: "EvaluateConfig") -> Manifest:
     if config.batch_size < 1 or not out.endswith(".jsonl"):
         raise UsageError(f"--batch-size {config.batch_size} must be at least 1, and --out {out} must end in .jsonl")
     config, started = replace(config, out=out), time.monotonic()
-    model, files = _read_run(config), task_files(config.eval)
+    told, files = _read_run(config), task_files(config.eval)
     described = _described(config, files)
     standing = _standing(out, described)
     if standing:
         return standing
+    for path in (items_path(out), out, _account_path(out)):
+        io.require_writable(path)
+    model = _Model(told, _load(config, told))
     results: list[Result] = []
     reports = []
-    for path in progress(files, total=len(files), label=f"evaluate {model.told['filter']}", unit="task"):
+    for path in progress(files, total=len(files), label=f"evaluate {told['filter']}", unit="task"):
         found, report = _evaluate_file(path, model, config.batch_size)
         results += found
         reports.append(report)
@@ -73,12 +70,30 @@ def evaluate(config: "EvaluateConfig") -> Manifest:
     return manifest
 
 
-def _read_run(config: "EvaluateConfig") -> _Model:
+def _read_run(config: "EvaluateConfig") -> dict[str, Any]:
     require_complete(config.model)
     path = io.join(config.model, TRAIN_JSON)
     if not io.exists(path):
         raise UserError(f"{config.model}: no {TRAIN_JSON} in it; give the folder of one run of `train` (…/FILTER/SCALE/seed_N)")
-    return _Model(config.model, json.loads(io.read_bytes(path)), config.device)
+    try:
+        return _told(io.read_bytes(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not what `train` writes ({error}); remove {config.model} and train again") from error
+
+
+def _told(content: bytes) -> dict[str, Any]:
+    """What train.json tells of a run. Raises ValueError, KeyError or TypeError where it lacks what an evaluation needs."""
+    told = json.loads(content)
+    wrong = [name for name, kind in _TOLD.items() if not isinstance(told[name], kind)]
+    if wrong or not told["checkpoints"] or not all(isinstance(seen, int) for seen in told["checkpoints"]):
+        raise ValueError(f"wrong values of {', '.join(wrong) or 'checkpoints'}")
+    return dict(told)
+
+
+def _load(config: "EvaluateConfig", told: dict[str, Any]) -> dict[int, Clip]:
+    """Every checkpoint of the run, by samples seen. Raises UserError for a device or a checkpoint that will not do."""
+    paths = {seen: io.join(config.model, checkpoint_name(seen)) for seen in told["checkpoints"]}
+    return {seen: load_clip(told["model"], path, device=config.device) for seen, path in paths.items()}
 
 
 def _evaluate_file(path: str, model: _Model, batch_size: int) -> tuple[list[Result], InputReport]:
@@ -136,7 +151,10 @@ def _standing(out: str, described: dict[str, Any]) -> Manifest | None:
     """The account of results that stand already and were made the same way."""
     if not all(io.exists(path) for path in (out, items_path(out), _account_path(out))):
         return None
-    manifest = manifest_from_json(io.read_bytes(_account_path(out)))
+    try:
+        manifest = manifest_from_json(io.read_bytes(_account_path(out)))
+    except (ValueError, KeyError, TypeError):  # damaged, as after a power cut: then the results are made again
+        return None
     return manifest if manifest.config_hash == hash_of(described) and not manifest.failed_inputs else None
 
 

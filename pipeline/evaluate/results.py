@@ -3,6 +3,7 @@
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -13,6 +14,8 @@ from pipeline import io
 from schemas.errors import UserError
 
 RESULTS_NAME = "results.jsonl"
+# What NumPy, zipfile and json raise for bytes that are not theirs.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +56,31 @@ def write_items(results: list[Result], file: IO[bytes]) -> None:
 
 
 def read_results(path: str) -> list[Result]:
-    """The results of a file, with their items. Raises UserError where either file is missing or not what `evaluate` writes."""
+    """The results of a file, with their items.
+
+    Raises UserError where either file is missing, cut short or not what `evaluate` writes.
+    """
     lines = [line for line in io.read_bytes(path).splitlines() if line.strip()]
     beside = items_path(path)
     with io.open_read(beside) as file:
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                return [_result(json.loads(line), arrays) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}, {beside}: not the two files that `evaluate` writes together ({error})") from error
+                results = [_result(json.loads(line), arrays) for line in lines]
+                _require_all(results, arrays)
+        except _DAMAGE as error:
+            raise UserError(
+                f"{path}, {beside}: not the two files that `evaluate` writes together ({error}); "
+                "run `webpairs evaluate` on that run again"
+            ) from error
+    return results
+
+
+def _require_all(results: list[Result], arrays: Mapping[str, np.ndarray]) -> None:
+    """A file that lost lines reads well; the items know of them. Else its seed would be missing and nobody told."""
+    told = {_key(result.task, result.samples_seen, name) for result in results for name in result.items}
+    lost = sorted({*arrays} - told)
+    if lost or not told:
+        raise ValueError(f"items of {lost[0]}, no such result" if lost else "no results")
 
 
 def _result(line: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Result:

@@ -1,35 +1,40 @@
-"""Config → parts: which WATs are read, and what each part is called. Names from outside become safe file names here."""
+"""Config → parts: which WATs are read, and in which parts."""
 
 import gzip
 import hashlib
-import re
 import zlib
 from collections import Counter
+from dataclasses import dataclass
 
 from pipeline import io
 from pipeline.extract.config import ExtractConfig
+from pipeline.extract.naming import part_name, public_path
 from pipeline.extract.remote import open_source
 from pipeline.stage import Part
 from schemas.errors import UserError
 
 WAT_SUFFIXES = (".wat.gz", ".wat.zst", ".wat")
-_ENDING = re.compile(r"(\.(warc|arc))?(\.wat)?(\.(gz|zst))?$", re.IGNORECASE)
-_MAX_NAME_CHARS = 120
 
 
-def parts_of(config: ExtractConfig) -> list[Part]:
+@dataclass(frozen=True, kw_only=True)
+class WatPart(Part):
+    """One WAT: `inputs` holds its public path, which is written down, `source` where it is read from."""
+
+    source: str
+
+
+def parts_of(config: ExtractConfig) -> list[WatPart]:
     """One part per WAT, in a fixed order. Raises UserError where a WAT or the crawl's listing is not there."""
     paths = io.expand(config.wat, WAT_SUFFIXES) if config.wat else _sampled(config)
-    names = part_names(paths)
-    return [Part(name=name, inputs=(path,)) for name, path in zip(names, paths, strict=True)]
-
-
-def part_names(paths: list[str]) -> list[str]:
-    """A safe file name without suffix for each WAT path; WATs of the same name get a hash of their path as suffix."""
-    plain = [_safe_name(path) for path in paths]
-    repeats = Counter(name.lower() for name in plain)  # some file systems ignore case
-    digests = [hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8] for path in paths]
-    return [f"{name}-{digest}" if repeats[name.lower()] > 1 else name for name, digest in zip(plain, digests, strict=True)]
+    parts = [WatPart(name=part_name(path), inputs=(public_path(path),), source=path) for path in paths]
+    name, times = max(Counter(part.name for part in parts).items(), key=lambda pair: pair[1], default=("", 0))
+    if times > 1:
+        public = next(part.inputs[0] for part in parts if part.name == name)
+        raise UserError(
+            f"{public}: stands for several WATs, which only the query or user in their URLs tells apart, and those are not "
+            "written down, as they may be secrets; download the WATs and give the files"
+        )
+    return parts
 
 
 def sample(paths: list[str], count: int, seed: int) -> list[str]:
@@ -40,13 +45,6 @@ def sample(paths: list[str], count: int, seed: int) -> list[str]:
 
     chosen = set(sorted(paths, key=draw)[:count])
     return [path for path in paths if path in chosen]
-
-
-def _safe_name(path: str) -> str:
-    file_name = path.split("?", maxsplit=1)[0].rstrip("/").rsplit("/", 1)[-1]
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", _ENDING.sub("", file_name))
-    # What begins with _ or . is hidden from the readers of a folder.
-    return kept.lstrip("._-")[:_MAX_NAME_CHARS] or "wat"
 
 
 def _sampled(config: ExtractConfig) -> list[str]:

@@ -9,6 +9,7 @@ import urllib.request
 from typing import IO, Protocol, cast
 
 from pipeline import io
+from pipeline.extract.naming import public_path
 from schemas.errors import UserError
 
 _TIMEOUT_S = 60.0
@@ -25,12 +26,25 @@ class Readable(Protocol):
 
 
 def open_source(path: str) -> IO[bytes]:
-    """Open a local path, an fsspec URL or an HTTP URL for reading from front to back. Raises UserError where it is not there."""
+    """Open a local path, an fsspec URL or an HTTP URL for reading from front to back.
+
+    Raises UserError where it is not there. No error tells a URL's user, query or fragment: manifests keep what errors say.
+    """
+    public = public_path(path)
     if path.startswith(("http://", "https://")):
-        if not urllib.parse.urlsplit(path).netloc:
-            raise UserError(f"{path}: a URL without a host; give http://HOST/PATH")
+        try:
+            host = urllib.parse.urlsplit(path).netloc
+        except ValueError as error:  # brackets that hold no IPv6 address
+            raise UserError(f"{public}: not a URL ({error}); give http://HOST/PATH") from error
+        if not host:
+            raise UserError(f"{public}: a URL without a host; give http://HOST/PATH")
+        if "@" in host:
+            raise UserError(f"{public}: a user or password before the host is not sent; give a URL that needs none")
         return cast(IO[bytes], memory.BufferedReader(HttpStream(path)))
-    return io.open_read(path)
+    try:
+        return io.open_read(path)
+    except UserError as error:
+        raise UserError(str(error).replace(path, public)) from error
 
 
 class HttpStream(memory.RawIOBase):
@@ -40,6 +54,7 @@ class HttpStream(memory.RawIOBase):
         """Open `url`; each failure in a row waits for the next of `retry_delays_s`."""
         super().__init__()
         self._url = url
+        self._public = public_path(url)
         self._delays_s = retry_delays_s
         self._position = 0
         self._length: int | None = None
@@ -87,7 +102,7 @@ class HttpStream(memory.RawIOBase):
             self._body.close()
         self._body = None
         if self._failures >= len(self._delays_s):
-            raise OSError(f"{self._url}: {error}, after {self._failures + 1} tries") from error
+            raise OSError(f"{self._public}: {error}, after {self._failures + 1} tries") from error
         time.sleep(self._delays_s[self._failures])
         self._failures += 1
 
@@ -101,12 +116,12 @@ class HttpStream(memory.RawIOBase):
                 timeout=_TIMEOUT_S,
             )
         except (http.client.InvalidURL, ValueError) as error:  # a blank, a letter outside ASCII, a port that is no number
-            raise UserError(f"{self._url}: not a URL that HTTP can ask for ({error}); percent-encode it") from error
+            raise UserError(f"{self._public}: not a URL that HTTP can ask for; percent-encode it") from error
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in _PASSING_STATUS:
                 raise ConnectionError(f"HTTP {error.code}") from error
-            raise UserError(f"{self._url}: HTTP {error.code}; check that the file is there and may be read") from error
+            raise UserError(f"{self._public}: HTTP {error.code}; check that the file is there and may be read") from error
         opened = cast(http.client.HTTPResponse, body)
         if self._position and opened.status != http.client.PARTIAL_CONTENT:
             _skip(opened, self._position)

@@ -1,17 +1,13 @@
 """What a page says of its own use: robots directives, TDM reservation, licence, language."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from pipeline.extract.pages import Page, objects_of
+from pipeline.optout import directives_in
 
-# Directives that take a value after a colon; any other word before a colon is the user agent that is spoken to.
-_VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
-_EVERYONE = frozenset({"*", "robots"})
 _AGENT_METAS = frozenset({"ccbot", "img2dataset"})  # agents that fetch for data sets and have a meta of their own
-_NONE = {"none": ("noindex", "nofollow")}  # what the directive stands for; it is listed besides
 
 
 class Rights(NamedTuple):
@@ -35,29 +31,6 @@ def rights_of(page: Page) -> Rights:
         robots=sorted({*_header_directives(page), *_meta_directives(named)}),
         tdm_reserved=_reservation([*_header(page, "tdm-reservation"), *_contents(named, "tdm-reservation")]),
     )
-
-
-def directives_in(value: str, agent: str = "") -> Iterator[str]:
-    """The directives of one X-Robots-Tag or meta robots value, lower case.
-
-    One spoken to a certain agent is "agent:directive"; in a header an agent's name holds until the next one (as Google's
-    crawlers read it). `none` also yields the noindex and nofollow that it stands for.
-    """
-    for word in re.split(r"[,;]", value.lower()):
-        name, colon, argument = (part.strip() for part in word.partition(":"))
-        if colon and name not in _VALUED and not re.search(r"\s", name):
-            agent = "" if name in _EVERYONE else name
-            name, colon, argument = (part.strip() for part in argument.partition(":"))
-        if colon and name in _VALUED:
-            yield _addressed(agent, f"{name}:{' '.join(argument.split())}")
-            continue
-        for directive in name.split():
-            for meant in (directive, *_NONE.get(directive, ())):
-                yield _addressed(agent, meant)
-
-
-def _addressed(agent: str, directive: str) -> str:
-    return f"{agent}:{directive}" if agent else directive
 
 
 def _header_directives(page: Page) -> Iterator[str]:

@@ -8,8 +8,10 @@ from contextlib import closing
 from typing import Any
 
 from pipeline.extract.config import ExtractConfig
+from pipeline.extract.inputs import WatPart
 from pipeline.extract.links import images_of
 from pipeline.extract.members import read_pieces
+from pipeline.extract.naming import CRAWL_IN_PATH, wat_path
 from pipeline.extract.pages import Page, crawl_of, load, page_of
 from pipeline.extract.records import Record, read_records
 from pipeline.extract.remote import open_source
@@ -20,15 +22,15 @@ from pipeline.manifest import InputReport, PartReport
 from pipeline.stage import Part, PartFolder
 from schemas.errors import UserError
 
-_CRAWL_IN_PATH = re.compile(r"(?:^|/)crawl-data/([A-Za-z0-9][A-Za-z0-9._-]*)/")
 _IS_PART_OF = re.compile(rb"^isPartOf:(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
 def extract_wat(config: ExtractConfig, part: Part, folder: PartFolder) -> PartReport:
     """Write `{part}.parquet` from the part's WAT. Raises UserError where nothing of it can be read."""
+    assert isinstance(part, WatPart)  # noqa: S101 - the stage plans no other parts
     path = part.inputs[0]
     tally: Counter[str] = Counter({"rows_in": 0, "rows_out": 0})
-    with closing(open_source(path)) as source, folder.open(f"{part.name}.parquet") as target:
+    with closing(open_source(part.source)) as source, folder.open(f"{part.name}.parquet") as target:
         window = Window(source)
         with closing(RowWriter(target)) as writer:
             for row in _rows_of(window, path, tally):
@@ -49,7 +51,7 @@ def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[A
     A page that opts out speaks for every copy of its pairs, so pool must see what it says, whichever page came first.
     """
     said_before: dict[bytes, frozenset[str]] = {}
-    wat_path = _public_path(path)
+    named = wat_path(path)
     crawl = _crawl_in(path)
     for record in read_records(read_pieces(window, path, tally), tally):
         value = _value_of(record, tally)
@@ -59,7 +61,7 @@ def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[A
             continue
         rights = rights_of(page)
         said = frozenset([*rights.robots, *(["tdm_reserved"] if rights.tdm_reserved else [])])
-        shared = (page.url, crawl, wat_path, record.offset, page.fetched_at_us, *rights, "img")
+        shared = (page.url, crawl, named, record.offset, page.fetched_at_us, *rights, "img")
         for url, text in images_of(page, tally):
             digest = hashlib.md5((text + url).encode(), usedforsecurity=False)
             before = said_before.get(digest.digest())
@@ -100,15 +102,8 @@ def _stated_crawl(record: Record, value: Any) -> str | None:
 
 
 def _crawl_in(path: str) -> str | None:
-    found = _CRAWL_IN_PATH.search(path)
+    found = CRAWL_IN_PATH.search(path)
     return found[1] if found else None
-
-
-def _public_path(path: str) -> str:
-    """How Common Crawl names the file, whichever mirror it was read from; any other path as it is."""
-    found = _CRAWL_IN_PATH.search(path)
-    named = path[found.start() :].lstrip("/") if found else path
-    return named.encode("utf-8", "backslashreplace").decode()  # a file name may hold bytes that are no UTF-8
 
 
 def _damage_in(tally: Counter[str]) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import io
 from schemas.errors import UserError
+from schemas.scores import clip_name, is_clip_column
 
 BATCH_ROWS = 65_536
 
@@ -51,3 +53,24 @@ def read_readable(files: Sequence[str], columns: Sequence[str]) -> Iterator[pa.R
             yield from read_batches(path, columns)
         except UserError:
             continue
+
+
+def require_scored(folder: str, files: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises UserError where one of these columns is a score that no row has: that model was never run."""
+    for column in columns:
+        if is_clip_column(column) and _is_empty(files, column):
+            known = columns_at_hand(files)
+            scored = [clip_name(other) for other in known if is_clip_column(other) and not _is_empty(files, other)]
+            raise UserError(
+                f"column {column} has no value in {folder}: never computed; scored columns: {', '.join(scored) or 'none'}"
+            )
+
+
+def _is_empty(files: Sequence[str], column: str) -> bool:
+    """Whether there are rows and none has a value (NaN is none). Reads up to the first value."""
+    rows = 0
+    for batch in read_readable(files, [column]):
+        rows += batch.num_rows
+        if batch.num_rows > pc.sum(pc.is_null(batch[column], nan_is_null=True)).as_py():
+            return False
+    return rows > 0

@@ -15,10 +15,11 @@ from filters.registry import Request, build
 from pipeline import io
 from pipeline.filter import FilterConfig
 from pipeline.filter.account import Waterfall, account
-from pipeline.filter.metadata import columns_at_hand, metadata_files, read_batches, read_readable
+from pipeline.filter.metadata import columns_at_hand, metadata_files, read_batches, read_readable, require_scored
 from pipeline.manifest import InputReport, Manifest, hash_of, output_config, peak_rss_bytes, to_json, versions
 from pipeline.progress import progress
 from pipeline.stage import require_complete
+from pipeline.subset_file import read_subset, write_subset
 from pipeline.workers import worker_processes
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE, sort_rows, uid_rows
@@ -40,6 +41,7 @@ def select(config: FilterConfig) -> Manifest:
     described = {"stage": "filter", **output_config(config), "upstream": require_complete(config.metadata_dir)}
     files = metadata_files(config.metadata_dir)
     asked = build(_request(config, columns_at_hand(files)))
+    require_scored(config.metadata_dir, files, asked.reads)
     chosen = asked.resolve(partial(read_readable, files, asked.reads)) if isinstance(asked, Selector) else asked
     results = list(progress(_map(chosen, files, config), total=len(files), label="filter", unit="file"))
     _require_some(results)
@@ -92,22 +94,9 @@ def _request(config: FilterConfig, columns: tuple[str, ...]) -> Request:
         threshold=config.threshold,
         fraction=config.fraction,
         seed=config.seed,
-        like_rows=None if config.like is None else _rows_of_subset(config.like),
+        like_rows=None if config.like is None else len(read_subset(config.like)),
         lid_model=config.lid_model,
     )
-
-
-def _rows_of_subset(path: str) -> int:
-    with io.open_read(path) as file:
-        try:
-            array = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise UserError(f"--like {path}: not a subset ({error}); give a .npy that `filter` wrote") from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"--like {path}: an archive of arrays; a subset is a 1-D .npy of dtype u8,u8")
-    if array.dtype != SUBSET_DTYPE or array.ndim != 1:
-        raise UserError(f"--like {path}: dtype {array.dtype}, shape {array.shape}; a subset is a 1-D .npy of dtype u8,u8")
-    return len(array)
 
 
 def _map(chosen: Filter, files: Sequence[str], config: FilterConfig) -> Iterable[FileResult]:
@@ -121,8 +110,7 @@ def _map(chosen: Filter, files: Sequence[str], config: FilterConfig) -> Iterable
 
 def _save(save_path: str, kept: np.ndarray, manifest: Manifest) -> None:
     stem = save_path.removesuffix(".npy")  # like np.save, which adds the suffix where it is missing
-    with io.atomic_write(f"{stem}.npy") as file:
-        np.save(file, kept)
+    write_subset(f"{stem}.npy", kept)
     described = dataclasses.asdict(manifest)
     with io.atomic_write(f"{stem}.json") as file:
         file.write(to_json({**described.pop("facts"), **described}))

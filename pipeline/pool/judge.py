@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.manifest import InputReport
+from pipeline.optout import refusals
 from pipeline.pool.addresses import host_of
 from pipeline.pool.removal import Removal
 from pipeline.pool.survive import EARLIEST, combine
@@ -24,10 +25,6 @@ from schemas.errors import UserError
 
 HASH_BITS = 63  # so that a rank fits Spark's signed 64-bit integer
 BATCH_ROWS = 1 << 17  # bounds memory; within it duplicates are combined before they travel
-_REFUSALS = ("noai", "noimageai", "noindex", "noimageindex", "none")
-# Spoken to everyone, or to an agent that collects for data sets ("agent:directive"); what googlebot is told is not our business.
-_AGENTS = ("ccbot", "img2dataset", "webpairs")
-OPT_OUT = (*_REFUSALS, *(f"{agent}:{directive}" for agent in _AGENTS for directive in _REFUSALS))
 _VISIBLE = r"[^\pC\pZ\s]"
 
 # What travels through the shuffle: everything nullable, because a tally has nothing but bucket and tally.
@@ -60,7 +57,7 @@ class Rules:
     def of(cls, config: Any, removal: Removal) -> "Rules":
         """The rules that a PoolConfig and its removal lists make."""
         return cls(
-            out=config.out,
+            out=io.absolute(config.out),  # executors have working directories of their own
             bound=max(1, int(config.sample * 2**HASH_BITS)),
             seed=config.seed,
             partitions=config.partitions,
@@ -163,7 +160,8 @@ def _valid_urls(urls: pa.StringArray, max_chars: int) -> pa.BooleanArray:
 def _with_opt_out(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Adds opted_out: one of the page's directives, or its TDM reservation, says no; and n_records, 1 each."""
     robots = batch["robots"]
-    refusing = pc.filter(pc.list_parent_indices(robots), pc.is_in(pc.list_flatten(robots), value_set=pa.array(OPT_OUT)))
+    refuses = pc.is_in(pc.list_flatten(robots), value_set=pa.array(sorted(refusals())))
+    refusing = pc.filter(pc.list_parent_indices(robots), refuses)
     rows = pa.array(range(batch.num_rows), pa.int64())
     opted_out = pc.or_(pc.is_in(rows, value_set=refusing.cast(pa.int64())), pc.fill_null(batch["tdm_reserved"], False))
     batch = batch.append_column("opted_out", opted_out)

@@ -1,8 +1,6 @@
 """The one thing Spark does for the pool: bring the records of a uid together, in order."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -11,18 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import io
-from pipeline.manifest import PARTS_FOLDER
+from pipeline.ledger import watched
 from pipeline.pool.judge import JUDGED, Rules, judge_file
 from pipeline.pool.survive import EARLIEST_BY
 from pipeline.pool.write import write_bucket
-from pipeline.progress import progress
 from schemas.errors import UserError
 from schemas.spark import to_struct_type
 
 _TASKS_PER_CORE = 4
 _MOST_READERS = 100_000  # tasks; more files than that share them
-_LOOK_EVERY_S = 0.5
 
 
 def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int]) -> None:
@@ -44,7 +39,7 @@ def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int])
         written = (
             judged.repartition(tasks, "bucket").sortWithinPartitions(*order).mapInArrow(partial(_write, shared), "bucket int")
         )
-        buckets = {row.bucket for row in _watch(written.collect, rules, len(todo))}
+        buckets = {row.bucket for row in watched(written.collect, rules.out, total=len(todo), label="pool")}
     except PySparkException as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given").strip()
         raise UserError(f"pool: Spark gave up: {reason}; run the same command again to go on where it stopped") from error
@@ -79,26 +74,3 @@ def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordB
         for end in ends:
             yield int(buckets[start]), batch.slice(start, end - start)
             start = end
-
-
-def _watch(collect: Any, rules: Rules, total: int) -> list[Any]:
-    """What `collect` returns; while it runs, tell how many parts are done."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(collect)
-        for _ in progress(_done(future, rules.out), total=total, label="pool"):
-            pass
-        return list(future.result())
-
-
-def _done(future: "Future[Any]", folder: str) -> Iterator[None]:
-    ledger = io.join(folder, PARTS_FOLDER)
-    before = seen = _entries(ledger)
-    while not future.done():
-        time.sleep(_LOOK_EVERY_S)
-        now = _entries(ledger)
-        yield from [None] * max(0, now - seen)
-        seen = max(seen, now, before)
-
-
-def _entries(ledger: str) -> int:
-    return len(io.list_files(ledger, ".json")) if io.exists(ledger) else 0

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.ledger import write_report
 from pipeline.manifest import InputReport, PartReport, peak_rss_bytes
 from pipeline.pool.addresses import domain_of, host_of
 from pipeline.pool.judge import Rules, read_tallies
 from pipeline.pool.language import identify
 from pipeline.pool.survive import survivors
-from pipeline.stage import Part, PartFolder, part_folder, write_report
+from pipeline.stage import Part, PartFolder, part_folder
 from schemas.pool import POOL
 
 GROUP_ROWS = 1 << 16  # rows of a parquet row group: fixed, so that the bytes do not depend on how the rows arrived

@@ -39,7 +39,10 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """`low` … `high` is the 95 % interval; `p` the one-sided share of draws that are not above 0, ties counted half."""
+    """`low` … `high` is the 95 % interval; `p` the share of draws that are not above 0, `p_below` of those not below it.
+
+    Both are one-sided; ties are counted half.
+    """
 
     n_seeds: int
     mean: float
@@ -47,6 +50,7 @@ class Estimate:
     low: float
     high: float
     p: float
+    p_below: float
 
 
 def estimate(tables: Sequence[Table], *, draws: int, seed: int) -> list[Estimate]:
@@ -109,6 +113,8 @@ def _estimate_one(table: Table, deviation: np.ndarray, probabilities: np.ndarray
         draws = draws + stdtrit(n_seeds - 1, probabilities) * sd / np.sqrt(n_seeds)
     low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
     # Rounding must not turn a difference of nothing into one.
-    below = np.count_nonzero(draws < -1e-12) + 0.5 * np.count_nonzero(np.abs(draws) <= 1e-12)
-    p = (1 + below) / (1 + len(draws))
-    return Estimate(n_seeds=n_seeds, mean=mean, sd=sd, low=float(low), high=float(high), p=float(min(1.0, p)))
+    ties = 0.5 * np.count_nonzero(np.abs(draws) <= 1e-12)
+    p, p_below = (
+        float(min(1.0, (1 + np.count_nonzero(side) + ties) / (1 + len(draws)))) for side in (draws < -1e-12, draws > 1e-12)
+    )
+    return Estimate(n_seeds=n_seeds, mean=mean, sd=sd, low=float(low), high=float(high), p=p, p_below=p_below)

@@ -76,7 +76,7 @@ def _duel_lines(duels: Sequence[Row]) -> list[str]:
     lines = [
         "### Every pair, on the average",
         "",
-        "| filter | other | Δ | p (Holm, all pairs) | verdict |",
+        "| filter | other | Δ | p (two-sided, Holm, all pairs) | verdict |",
         "|---|---|---|---:|---|",
     ]
     return [*lines, *map(_duel_line, duels), ""]

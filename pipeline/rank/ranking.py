@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.ledger import write_report
 from pipeline.manifest import InputReport, Manifest, PartReport, peak_rss_bytes
 from pipeline.rank.bootstrap import LEVEL, Estimate, Table, estimate, holm
 from pipeline.rank.markdown import render
 from pipeline.rank.runs import Group, read_groups, results_files
-from pipeline.stage import Part, begin, end, part_folder, write_report
-from schemas.errors import UserError
+from pipeline.stage import Part, begin, end, part_folder
+from schemas.errors import UsageError
 from schemas.rankings import RANKINGS
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ Measure = tuple[str, str, dict[str, str]]  # task, metric, and the metric to tak
 def rank(config: "RankConfig") -> Manifest:
     """See pipeline.rank.run."""
     if config.draws < 1000:
-        raise UserError(f"--draws {config.draws}: an interval from fewer than 1000 draws is noise")
+        raise UsageError(f"--draws {config.draws}: an interval from fewer than 1000 draws is noise")
+    if config.seed < 0:
+        raise UsageError(f"--seed {config.seed}: must be 0 or more")
     run = begin("rank", config, out=config.out)
     paths = results_files(config.models)
     groups = read_groups(paths)
@@ -64,15 +67,16 @@ def rank_group(group: Group, *, draws: int, seed: int) -> list[Row]:
 def duels_of(group: Group, *, draws: int, seed: int) -> list[Row]:
     """Every pair of filters on the average: difference, its interval, p Holm-corrected over all pairs, verdict.
 
-    p is that of the sign found: of the filter ahead being no better than the other.
+    p is two-sided: which filter is ahead was read off the same data.
     """
     names = sorted(group.filters, key=lambda name: -float(group.scores(name, group.tasks).seed_means.mean()))
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if {*group.seeds(a)} & {*group.seeds(b)}]
     found = estimate([group.difference(a, b, group.tasks) for a, b in pairs], draws=draws, seed=seed)
-    corrected = holm([each.p for each in found])
+    corrected = holm([min(1.0, 2 * min(each.p, each.p_below)) for each in found])
     told = group.compute._asdict()
     return [
-        {**told, "filter": a, "other": b, **_difference(each, p)} for (a, b), each, p in zip(pairs, found, corrected, strict=True)
+        {**told, "filter": a, "other": b, **_difference(each, p, p)}
+        for (a, b), each, p in zip(pairs, found, corrected, strict=True)
     ]
 
 
@@ -106,24 +110,24 @@ def _compare(group: Group, measures: Sequence[Measure], rows: list[Row], draws: 
     by_key = {(row["task"], row["metric"], row["filter"]): row for row in rows}
     for task, metric, _ in measures:
         estimates = [next(found) for _ in others]
-        corrected = holm([each.p for each in estimates])
-        for name, each, p in zip(others, estimates, corrected, strict=True):
-            told = _difference(each, p)
+        better, worse = holm([each.p for each in estimates]), holm([each.p_below for each in estimates])
+        for name, each, p, p_worse in zip(others, estimates, better, worse, strict=True):
+            told = _difference(each, p, p_worse)
             by_key[task, metric, name].update({**told, "p_better_than_no_filter": told.pop("p")})
 
 
-def _difference(found: Estimate, p: float) -> Row:
+def _difference(found: Estimate, p: float, p_worse: float) -> Row:
     return {
         "difference": found.mean,
         "difference_low": found.low,
         "difference_high": found.high,
         "p": p,
-        "verdict": verdict(found, p),
+        "verdict": verdict(found, p, p_worse),
     }
 
 
-def verdict(found: Estimate, corrected_p: float) -> str:
-    """`tie` where the interval of the difference covers 0; `better` asks for the corrected p as well."""
-    if found.low > 0 and corrected_p < LEVEL:
+def verdict(found: Estimate, p_better: float, p_worse: float) -> str:
+    """`better` and `worse` ask for an interval beside 0 and for a corrected p below 0.05; all else is a `tie`."""
+    if found.low > 0 and p_better < LEVEL:
         return "better"
-    return "worse" if found.high < 0 else "tie"
+    return "worse" if found.high < 0 and p_worse < LEVEL else "tie"

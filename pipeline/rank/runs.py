@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from fsspec.core import url_to_fs
 
 from pipeline import io
 from pipeline.evaluate.results import RESULTS_NAME, Result, read_results
@@ -70,7 +69,7 @@ class Group:
 
 def results_files(folder: str) -> list[str]:
     """Every results.jsonl below a folder, sorted. Raises UserError where there is none."""
-    fs, name = url_to_fs(folder)
+    fs, name = io.url_to_fs(folder)
     if not fs.isdir(name):
         raise UserError(f"{folder}: no such folder")
     full = str if io.is_local(folder) else fs.unstrip_protocol

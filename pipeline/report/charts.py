@@ -47,7 +47,7 @@ def draw_means(axes: "Axes", rows: Sequence[Row]) -> None:
         _draw_interval(axes, at, row, ("mean", "ci_low", "ci_high"))
     axes.set_yticks(range(len(rows)), [plain(row["filter"]) for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
-        tick.set_color(MUTED if is_control(row["filter"]) else INK)
+        tick.set_color(MUTED if is_control(row) else INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.08)
     _bare(axes, "x")
@@ -102,12 +102,13 @@ def draw_curve(figure: "Figure", rows: Sequence[Row], names: Sequence[str]) -> N
     styles = iter(SERIES * len(names))
     for name in names:
         mine = sorted((row for row in rows if row["filter"] == name), key=lambda row: row["samples_seen"])
-        colour, marker = (INK if name == BASELINE else MUTED, "") if is_control(name) else next(styles)
+        control = bool(mine) and is_control(mine[0])
+        colour, marker = (INK if name == BASELINE else MUTED, "") if control else next(styles)
         x = [row["samples_seen"] for row in mine]
         axes.fill_between(
             x, [100 * r["ci_low"] for r in mine], [100 * r["ci_high"] for r in mine], color=colour, alpha=0.12, lw=0
         )
-        line = "-" if not is_control(name) else "--" if name == BASELINE else ":"
+        line = "-" if not control else "--" if name == BASELINE else ":"
         y = [100 * row["mean"] for row in mine]
         axes.plot(x, y, line, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=plain(name))
     seen = sorted({row["samples_seen"] for row in rows})

@@ -23,23 +23,22 @@ class Step:
         return max(0, self.before - self.count - sum(number for _, number in self.lost)) if self.before else 0
 
 
-# Each level: its label, the stage that counts it, and the count's names, the first that is there.
+# Each level: its label, the stage that counts it, and the count's name.
 _LEVELS = (
-    ("links found", "extract", ("links", "links_found", "rows_in")),
-    ("candidates", "extract", ("rows_out",)),
-    ("pool", "pool", ("rows_out",)),
-    ("downloaded", "download", ("success", "rows_out")),
-    ("scored", "score", ("rows_out",)),
+    ("links found", "extract", "rows_in"),
+    ("candidates", "extract", "rows_out"),
+    ("pool", "pool", "rows_out"),
+    ("downloaded", "download", "rows_out"),
+    ("scored", "score", "rows_out"),
 )
 
 
 def funnel(root: Root) -> tuple[Step, ...]:
     """The levels that the root's manifests know, in the order of the flow."""
     steps: list[Step] = []
-    for label, stage, names in _LEVELS:
+    for label, stage, name in _LEVELS:
         counts = counts_of(root.of(stage))
-        name = next((name for name in names if name in counts), None)
-        if name is None:
+        if name not in counts:
             continue
         before = steps[-1].count if steps else 0
         steps.append(Step(label=label, stage=stage, count=counts[name], before=before, lost=_lost(label, counts)))
@@ -63,7 +62,7 @@ def counts_of(manifests: Sequence[Manifest]) -> dict[str, int]:
 
 def losses(counts: dict[str, int]) -> tuple[tuple[str, int], ...]:
     """What a stage dropped, by reason, most first."""
-    found = [(k, n) for k, n in counts.items() if n and k.startswith(("dropped_", "failed_", "error_")) and k != "failed_parts"]
+    found = [(k, n) for k, n in counts.items() if n and k.startswith(("dropped_", "failed_")) and k != "failed_parts"]
     return tuple(sorted(found, key=lambda item: (-item[1], item[0])))
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from pipeline import io
+from pipeline.samples import IMAGE_SUFFIXES, split_name
 
 THUMBNAIL_PX = 144
 QUALITY = 80
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 MOST_PIXELS = 50_000_000  # a stored image is far smaller; more is damage or malice
 MOST_BYTES = 64_000_000
 
@@ -22,14 +22,18 @@ MOST_BYTES = 64_000_000
 def thumbnails(shards: str, rows: Iterable[dict[str, Any]]) -> dict[str, str]:
     """A data: URI by uid for the rows (uid, key, shard) whose image can be read; the others are left out.
 
-    Each tar is read once, forwards. A tar or an image that is damaged costs its own thumbnails only.
+    Each tar is read once, forwards. A tar or an image that is damaged costs its own thumbnails only. What a row says of its
+    shard is never made into a path: it has to be the stem of a tar that is listed in `shards`.
     """
+    tars = {io.stem(path): path for path in io.list_files(shards, ".tar")} if io.exists(shards) else {}
     wanted: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        wanted[row["shard"]][row["key"]] = row["uid"]
+        shard, key = row["shard"], row["key"]
+        if isinstance(shard, str) and isinstance(key, str) and shard in tars:
+            wanted[tars[shard]][key] = row["uid"]
     found: dict[str, str] = {}
-    for shard in sorted(wanted):
-        found.update(_of_shard(io.join(shards, f"{shard}.tar"), wanted[shard]))
+    for path in sorted(wanted):
+        found.update(_of_shard(path, wanted[path]))
     return found
 
 
@@ -52,12 +56,10 @@ def thumbnail(data: bytes) -> str | None:
 
 def _of_shard(path: str, uids: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    if not io.exists(path):
-        return found
     try:
         with io.open_read(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                key, _, suffix = member.name.rpartition(".")
+                key, suffix = split_name(member.name)
                 if key in uids and suffix in IMAGE_SUFFIXES and member.isfile() and member.size <= MOST_BYTES:
                     opened = tar.extractfile(member)
                     uri = thumbnail(opened.read()) if opened else None

@@ -1,6 +1,7 @@
 """A data root → plain data: manifests, subsets, ranking, truth. Nothing here draws, and whatever is absent stays empty."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,10 +11,10 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.manifest import MANIFEST_NAME, Manifest, manifest_from_json
-from pipeline.report.verdict import BASELINE
+from pipeline.report.verdict import BASELINE, is_random
+from pipeline.subset_file import read_subset
 from schemas.errors import UserError
 from schemas.rankings import RANKINGS
-from schemas.subsets import SUBSET_DTYPE
 
 # What each command writes under a root, in the order of the flow.
 FOLDERS = {
@@ -73,7 +74,7 @@ def read_root(path: str) -> Root:
         manifests=(*_read_manifests(path), *filter(None, (_manifest_of(subset) for subset in subsets))),
         subsets=tuple(subsets),
         score_files=tuple(_files(path, "4_scores", ".parquet")),
-        ranking=_read_ranking(io.join(path, "7_ranking", "ranking.parquet")),
+        ranking=_read_ranking(io.join(path, "7_ranking", "ranking.parquet"), subsets),
         truth=_read_truth(io.join(path, "0_web", "truth.parquet")),
         truth_of_filters=_read_truth_of_filters(io.join(path, "7_ranking", "truth_of_filters.json")),
     )
@@ -101,17 +102,8 @@ def _read_manifests(root: str) -> tuple[Manifest, ...]:
 
 
 def _read_subset(path: str) -> Subset:
-    with io.open_read(path) as file:
-        try:
-            uids = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise UserError(f"{path}: not a subset ({error}); expected a 1-D .npy of dtype u8,u8") from error
-    if not isinstance(uids, np.ndarray):
-        raise UserError(f"{path}: an archive of arrays; a subset is a 1-D .npy of dtype u8,u8")
-    if uids.dtype != SUBSET_DTYPE or uids.ndim != 1:
-        raise UserError(f"{path}: dtype {uids.dtype}, shape {uids.shape}; a subset is a 1-D .npy of dtype u8,u8")
     made = _read_json(path.removesuffix(".npy") + ".json", {})
-    return Subset(name=io.stem(path), uids=uids, made=made if isinstance(made, dict) else {})
+    return Subset(name=io.stem(path), uids=read_subset(path), made=made if isinstance(made, dict) else {})
 
 
 def _manifest_of(subset: Subset) -> Manifest | None:
@@ -123,8 +115,13 @@ def _manifest_of(subset: Subset) -> Manifest | None:
     return manifest_from_json(json.dumps({name: said[name] for name in wanted}).encode())
 
 
-def _read_ranking(path: str) -> tuple[dict[str, Any], ...]:
-    return tuple(_read_table(path, RANKINGS.names).to_pylist()) if io.exists(path) else ()
+def _read_ranking(path: str, subsets: Sequence[Subset]) -> tuple[dict[str, Any], ...]:
+    """The rows of the ranking, each with `is_random`: whether its filter is a random subset."""
+    if not io.exists(path):
+        return ()
+    made = {subset.name: subset.made for subset in subsets}
+    rows = _read_table(path, RANKINGS.names).to_pylist()
+    return tuple({**row, "is_random": is_random(row["filter"], made.get(row["filter"], {}))} for row in rows)
 
 
 def _read_truth(path: str) -> dict[str, Truth]:

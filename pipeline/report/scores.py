@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipeline import io
 from pipeline.report.read import Subset
 from schemas.errors import UserError
+from schemas.scores import is_clip_column
 from schemas.subsets import uid_rows
 
 BINS = 400
@@ -38,10 +39,10 @@ def scan(files: Sequence[str], subsets: Sequence[Subset], pairs: int) -> tuple[V
     the same pairs show the same pairs. Memory: one batch of rows, the subsets, the samples.
     """
     views = tuple(View(subset=subset) for subset in subsets) or (View(subset=None),)
-    for batch in _batches(files):
-        uids = uid_rows(batch.column("uid").to_pylist())
-        for view in views:
-            is_kept = np.ones(len(uids), dtype=bool) if view.subset is None else member(view.subset.uids, uids)
+    members = [Members(subset.uids) for subset in subsets] or [None]
+    for uids, batch in _batches(files):
+        for view, kept in zip(views, members, strict=True):
+            is_kept = np.ones(len(uids), dtype=bool) if kept is None else kept.among(uids)
             view.n_pairs += len(uids)
             _count(view.kept, batch, is_kept)
             _count(view.dropped, batch, ~is_kept)
@@ -72,17 +73,25 @@ def _floors(part: Any, column: str) -> Iterator[float]:
         yield from _floors(member_part, column)
 
 
-def member(subset: np.ndarray, uids: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of n uids, (n,) `u8,u8`, stand in the sorted (m,) `u8,u8` subset."""
-    if not len(subset):
-        return np.zeros(len(uids), dtype=bool)
-    # Found by the high half alone: numpy searches pairs slowly, and two uids that share 64 bits of md5 do not occur.
-    at = np.minimum(np.searchsorted(np.ascontiguousarray(subset["f0"]), uids["f0"]), len(subset) - 1)
-    found: np.ndarray = subset[at] == uids
-    return found
+class Members:
+    """Answers which uids stand in a sorted (m,) `u8,u8` subset; 8 bytes of memory per uid beside it."""
+
+    def __init__(self, subset: np.ndarray) -> None:
+        self._subset = subset
+        # Found by the high half alone: numpy searches pairs slowly, and two uids that share 64 bits of md5 do not occur.
+        self._high = np.ascontiguousarray(subset["f0"])
+
+    def among(self, uids: np.ndarray) -> np.ndarray:
+        """(n,) bool: which of n uids, (n,) `u8,u8`, stand in it."""
+        if not len(self._subset):
+            return np.zeros(len(uids), dtype=bool)
+        at = np.minimum(np.searchsorted(self._high, uids["f0"]), len(self._subset) - 1)
+        found: np.ndarray = self._subset[at] == uids
+        return found
 
 
-def _batches(files: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(files: Sequence[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+    """The uids, (n,) `u8,u8`, and the rows of each batch."""
     for path in files:
         with io.open_read(path) as file:
             try:
@@ -91,20 +100,23 @@ def _batches(files: Sequence[str]) -> Iterator[pa.RecordBatch]:
                     field.with_nullable(True).remove_metadata() for field in parquet.schema_arrow
                 ]:
                     raise UserError(f"{path}: no text column uid, so no scores of ours; run `webpairs score` again")
-                wanted = [name for name in parquet.schema_arrow.names if name in _SHOWN or is_score(name)]
-                yield from parquet.iter_batches(batch_size=65_536, columns=wanted)
+                wanted = [name for name in parquet.schema_arrow.names if name in _SHOWN or is_clip_column(name)]
+                for batch in parquet.iter_batches(batch_size=65_536, columns=wanted):
+                    yield _uids(path, batch), batch
             except (pa.ArrowException, OSError) as error:
                 raise UserError(f"{path}: cannot be read ({error}); run `webpairs score` again") from error
 
 
-def is_score(name: str) -> bool:
-    """Whether a column holds cosines of image and text."""
-    return name.startswith("clip_") and name.endswith("_similarity_score")
+def _uids(path: str, batch: pa.RecordBatch) -> np.ndarray:
+    try:
+        return uid_rows(batch.column("uid").to_pylist())
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; run `webpairs score` again") from error
 
 
 def _count(histograms: dict[str, np.ndarray], batch: pa.RecordBatch, chosen: np.ndarray) -> None:
     for name in batch.schema.names:
-        if is_score(name):
+        if is_clip_column(name):
             values = batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64)[chosen]
             counted = np.histogram(values[np.isfinite(values)], bins=EDGES)[0]
             histograms[name] = histograms.get(name, np.zeros(BINS, dtype=np.int64)) + counted
@@ -115,4 +127,6 @@ def _sample(
 ) -> list[dict[str, Any]]:
     at = np.flatnonzero(chosen)
     at = at[np.argsort(high[at], kind="stable")[:pairs]]
-    return heapq.nsmallest(pairs, [*found, *batch.take(pa.array(at)).to_pylist()], key=lambda row: (row["uid"], row["key"]))
+    # DataComp's own metadata has neither key nor shard.
+    rows = [{**dict.fromkeys(_SHOWN), **row} for row in batch.take(pa.array(at)).to_pylist()]
+    return heapq.nsmallest(pairs, [*found, *rows], key=lambda row: (row["uid"], str(row["key"] or "")))

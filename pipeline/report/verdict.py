@@ -1,9 +1,10 @@
-"""Ranking rows → words: who beats no_filter, who ties, and the one sentence at the top of the report."""
+"""Ranking rows, of which read.py says whether they are of a random subset → words: who beats no_filter, who ties, and the one sentence at the top of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 BASELINE = "no_filter"
+RANDOM = "random_subset"
 AVERAGE = "average"
 
 Row = dict[str, Any]
@@ -26,15 +27,21 @@ def baseline_of(row: Row, rows: Sequence[Row]) -> Row | None:
     return next((r for r in rows if r["filter"] == BASELINE and all(r[k] == row[k] for k in same)), None)
 
 
-def is_control(name: str) -> bool:
-    """Whether a subset is there to compare with: no filter, or a random subset of a filter's size."""
-    return name == BASELINE or "random" in name
+def is_random(name: str, made: Mapping[str, Any]) -> bool:
+    """Whether a subset is a random one. Its account, NAME.json, says so; of one without account its name does."""
+    recipe = made.get("recipe")
+    return recipe == RANDOM if isinstance(recipe, str) else name.startswith("random_")
+
+
+def is_control(row: Row) -> bool:
+    """Whether a ranking row is there to compare with: no filter, or a random subset of a filter's size."""
+    return row["filter"] == BASELINE or row["is_random"]
 
 
 def headline(rows: Sequence[Row]) -> str:
     """One sentence on the largest compute: the best filter against no_filter, and what the random subset does."""
     final = [row for row in final_rows(rows) if row["task"] == AVERAGE] or final_rows(rows)
-    filters = [row for row in final if not is_control(row["filter"])]
+    filters = [row for row in final if not is_control(row)]
     if not filters:
         return ""
     best = max(filters, key=lambda row: (row["samples_seen"], verdict(row) == "better", row["mean"], row["filter"]))
@@ -82,7 +89,7 @@ def _where(row: Row) -> str:
 
 def _controls(best: Row, final: Sequence[Row], rows: Sequence[Row]) -> str:
     same = ("scale", "model", "task", "metric")
-    others = [r for r in final if "random" in r["filter"] and all(r[k] == best[k] for k in same)]
+    others = [r for r in final if r["is_random"] and all(r[k] == best[k] for k in same)]
     own = [r for r in others if best["filter"] in r["filter"] or r["rows"] == best["rows"]] or others
     if not own:
         return "; there is no random subset of the same size to compare with"

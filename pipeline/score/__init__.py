@@ -19,9 +19,9 @@ class ScoreConfig(StageConfig):
     """What `webpairs score` takes."""
 
     shards: str = option("folder (local or URL) of tars in img2dataset's or another WebDataset layout", metavar="DIR")
-    out: str = option("where {shard}.parquet and {shard}.npz go", metavar="DIR")
+    out: str = option("where {shard}.parquet and {shard}.npz go; one model per folder", metavar="DIR")
     model: str = option("any open_clip model by name, or one of ours (demo, micro)", metavar="NAME")
-    pretrained: str = option("an open_clip tag for that model, or the path of a local checkpoint", metavar="TAG_OR_PATH")
+    pretrained: str = option("an open_clip tag for that model, or the path or URL of a checkpoint", metavar="TAG_OR_PATH")
     column: str | None = option(
         "scores go to clip_NAME_similarity_score, embeddings to NAME_img and NAME_txt; from the model's name if not given",
         None,
@@ -50,6 +50,7 @@ def run(config: ScoreConfig, spark: Any = None) -> Manifest:
     from schemas.errors import UserError
 
     _check(config)
+    _refuse_second_model(config)
     tars = io.list_files(config.shards, ".tar")
     if not tars:
         raise UserError(f"{config.shards}: no .tar files in it; give the folder that `download` wrote")
@@ -67,6 +68,25 @@ def _check(config: ScoreConfig) -> None:
         raise UsageError(f"--batch-size {config.batch_size}: must be 1 to {_MOST_PAIRS}")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", config.column_name):
         raise UsageError(f"--column {config.column_name}: use letters, digits, _ and - only")
+
+
+def _refuse_second_model(config: ScoreConfig) -> None:
+    """Raises UserError where the folder holds another model's scores. Whatever else differs there, `run_stage` refuses."""
+    import json
+
+    from pipeline import io
+    from pipeline.manifest import CONFIG_NAME
+    from schemas.errors import UserError
+
+    path = io.join(config.out, CONFIG_NAME)
+    try:
+        made = json.loads(io.read_bytes(path)) if io.exists(path) else None
+    except ValueError:
+        return
+    asked = {name: getattr(config, name) for name in ("model", "pretrained", "column")}
+    if isinstance(made, dict) and made.get("stage") == "score" and any(made.get(name) != asked[name] for name in asked):
+        there = f"{made.get('model')} (weights {made.get('pretrained')}, column {made.get('column') or 'named after it'})"
+        raise UserError(f"{config.out}: holds the scores of {there}; one model per folder: give another --out")
 
 
 __all__ = ["ScoreConfig", "run"]

@@ -10,11 +10,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+from pipeline.samples import Dropped, Sample, pair_of
 from pipeline.score.phash import phash
-from pipeline.score.rows import clean, parse_json, told_columns, uid_of
-from pipeline.score.samples import Sample
-
-_IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+from pipeline.score.rows import told_columns
 
 Preprocess = Callable[[Any], torch.Tensor]
 
@@ -25,14 +23,6 @@ class Decoded:
 
     columns: dict[str, Any]
     pixels: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A sample that cannot, and why."""
-
-    key: str
-    reason: str
 
 
 def decode_batches(
@@ -50,30 +40,16 @@ def decode_batches(
         ahead = coming
 
 
-def decode(sample: Sample, told: Mapping[str, Any], preprocess: Preprocess) -> Decoded | Dropped:
-    """Decode one sample; `told` is its row of the sidecar, which its json completes."""
-    told = {**told, **{name: value for name, value in parse_json(sample.members.get("json")).items() if value is not None}}
-    uid, caption = uid_of(told), _caption(sample, told)
-    suffix = next((suffix for suffix in _IMAGES if suffix in sample.members), None)
-    if suffix is None:
-        return Dropped(sample.key, "no_image")
-    if caption is None:
-        return Dropped(sample.key, "no_caption")
-    if uid is None:
-        return Dropped(sample.key, "no_uid")
-    content = sample.members[suffix]
-    if content is None:
-        return Dropped(sample.key, "too_large_image")
+def decode(sample: Sample, beside: Mapping[str, Any], preprocess: Preprocess) -> Decoded | Dropped:
+    """Decode one sample; `beside` is its row of the sidecar."""
+    pair = pair_of(sample, beside)
+    if isinstance(pair, Dropped):
+        return pair
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(pair.image)) as image:
             image.load()
             seen = {"width": image.width, "height": image.height, "phash": phash(image)}
             pixels = preprocess(image)
     except Exception:  # noqa: BLE001 - Pillow's decoders raise anything from OSError to struct.error on a broken image
         return Dropped(sample.key, "broken_image")
-    return Decoded({"uid": uid, "text": caption, "key": sample.key, **told_columns(told), **seen}, pixels)
-
-
-def _caption(sample: Sample, told: Mapping[str, Any]) -> str | None:
-    text = sample.members.get("txt")
-    return text.decode("utf-8", "replace") if text is not None else clean(told.get("caption"))
+    return Decoded({"uid": pair.uid, "text": pair.caption, "key": pair.key, **told_columns(pair.told), **seen}, pixels)

@@ -2,14 +2,14 @@
 
 import functools
 import hashlib
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from pipeline.clip import Clip, load_clip
+from pipeline import io
+from pipeline.clip import Clip, is_checkpoint, load_clip
 
 if TYPE_CHECKING:
     from pipeline.score import ScoreConfig
@@ -32,11 +32,11 @@ def release() -> None:
 
 
 def file_sha256(path: str) -> str:
-    """The hex sha256 of a local file; "" where there is none of that name."""
-    if not os.path.isfile(path):
+    """The hex sha256 of a checkpoint, at a local path or a URL; "" for a tag."""
+    if not is_checkpoint(path):
         return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with io.open_read(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # it has readinto
 
 
 @torch.inference_mode()

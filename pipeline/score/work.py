@@ -15,11 +15,11 @@ import torch
 from pipeline import io
 from pipeline.clip import Clip
 from pipeline.manifest import InputReport, PartReport
+from pipeline.samples import Dropped, TarReader, read_sidecar
 from pipeline.score import ScoreConfig
-from pipeline.score.decode import Decoded, Dropped, decode_batches
+from pipeline.score.decode import Decoded, decode_batches
 from pipeline.score.embed import dimensions, embed, the_clip
-from pipeline.score.rows import read_sidecar, schema_with
-from pipeline.score.samples import TarReader
+from pipeline.score.rows import SIDECAR_COLUMNS, schema_with
 from pipeline.stage import Part, PartFolder
 from schemas.errors import UserError
 from schemas.scores import CLIP_COLUMN
@@ -58,7 +58,7 @@ def score_shard(config: ScoreConfig, part: Part, folder: PartFolder) -> PartRepo
     threads = max(1, (os.cpu_count() or 1) // config.workers)
     if config.workers > 1:
         torch.set_num_threads(threads)
-    told = read_sidecar(path)
+    told = read_sidecar(path, SIDECAR_COLUMNS)
     with io.open_read(path) as file, warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("ignore")  # Pillow warns of oddities in images that it reads all the same
         reader = TarReader(file)

@@ -4,7 +4,6 @@ import io as bytes_io
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +13,10 @@ from PIL import Image
 from pipeline import io
 from pipeline.manifest import InputReport, PartReport
 from pipeline.options import StageConfig, option
-from pipeline.score.rows import clean, parse_json, read_sidecar, uid_of
-from pipeline.score.samples import Sample, TarReader
+from pipeline.samples import Dropped, TarReader, pair_of, read_sidecar
 from pipeline.stage import Part, PartFolder
 from schemas.errors import UserError
 
-_IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _ROWS = pa.schema([pa.field("uid", pa.string(), False), pa.field("text", pa.string(), False)])
 
 
@@ -33,20 +30,20 @@ class DecodeConfig(StageConfig):
 def decode_shard(config: DecodeConfig, part: Part, folder: PartFolder) -> PartReport:
     """Write {shard}.u8, n × (H, W, 3) bytes, and {shard}.rows with uid and text of the same n samples, in the tar's order."""
     (path,) = part.inputs
-    sidecar = read_sidecar(path)
+    sidecar = read_sidecar(path, ("uid", "caption"))
     rows: list[dict[str, str]] = []
     drops: Counter[str] = Counter()
     with io.open_read(path) as file, folder.open(f"{part.name}.u8") as pixels, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of oddities in images that it reads all the same
         reader = TarReader(file)
         for sample in reader:
-            row, reason = _row_of(sample, sidecar.get(sample.key, {}))
-            image = None if reason else decode_image(_image_bytes(sample), config.image_size_px)
-            if reason or image is None:
-                drops[reason or "dropped_undecodable"] += 1
+            pair = pair_of(sample, sidecar.get(sample.key, {}))
+            image = None if isinstance(pair, Dropped) else decode_image(pair.image, config.image_size_px)
+            if isinstance(pair, Dropped) or image is None:
+                drops[f"dropped_{pair.reason}" if isinstance(pair, Dropped) else "dropped_broken_image"] += 1
                 continue
             pixels.write(image.tobytes())
-            rows.append(row)
+            rows.append({"uid": pair.uid, "text": pair.caption})
     if reader.damage and not rows:
         raise UserError(f"{path}: not a readable tar ({reader.damage})")
     with folder.open(f"{part.name}.rows") as file:
@@ -54,22 +51,6 @@ def decode_shard(config: DecodeConfig, part: Part, folder: PartFolder) -> PartRe
     total = len(rows) + sum(drops.values())
     status = InputReport(path=path, status="partial" if reader.damage else "ok", error=reader.damage, rows=total)
     return PartReport(name=part.name, counts={"rows_in": total, "rows_out": len(rows), **drops}, inputs=(status,))
-
-
-def _row_of(sample: Sample, beside: dict[str, Any]) -> tuple[dict[str, str], str]:
-    """The sample's uid and caption, and why it cannot be used, "" where it can."""
-    told = {**beside, **parse_json(sample.members.get("json"))}
-    uid, text = uid_of(told), sample.members.get("txt")
-    caption = text.decode("utf-8", "replace") if text is not None else clean(told.get("caption"))
-    if uid is None:
-        return {}, "dropped_no_uid"
-    if not caption:
-        return {}, "dropped_no_caption"
-    return {"uid": uid, "text": caption}, ""
-
-
-def _image_bytes(sample: Sample) -> bytes | None:
-    return next((content for suffix in _IMAGES if (content := sample.members.get(suffix))), None)
 
 
 def decode_image(content: bytes | None, side_px: int) -> np.ndarray | None:

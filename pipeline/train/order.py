@@ -4,23 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import io
-from schemas.errors import UserError
-from schemas.subsets import SUBSET_DTYPE
-
-
-def read_subset(path: str) -> np.ndarray:
-    """The (n,) `u8,u8` uids of a subset file, repeats kept. Raises UserError for a file that is not one."""
-    with io.open_read(path) as file:
-        try:
-            uids = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise UserError(f"{path}: not a .npy file ({error}); give what `filter` wrote") from error
-    if not isinstance(uids, np.ndarray) or uids.dtype != SUBSET_DTYPE or uids.ndim != 1:
-        found = f"{getattr(uids, 'dtype', type(uids).__name__)}, {getattr(uids, 'ndim', '?')}-D"
-        raise UserError(f"{path}: {found}; a subset is a 1-D array of dtype u8,u8")
-    return uids
-
 
 def index_of(wanted: np.ndarray, pool: np.ndarray) -> np.ndarray:
     """Row in `pool` of each uid in `wanted` that is there: (m,) int64, m ≤ len(wanted), in the order of `wanted`.

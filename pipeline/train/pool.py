@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 from numpy.lib.format import open_memmap
 
 from pipeline import io
@@ -64,8 +63,8 @@ def decoded_pool(shards: str, root: str, *, image_size_px: int, tokenizer: Token
 
 def _fingerprint(shards: str, tars: Sequence[str], tokenizer: Tokenizer) -> str:
     """16 hex digits that change when the shards or the tokenizer do."""
-    fs = url_to_fs(shards)[0]
-    files = [[path, fs.size(url_to_fs(path)[1]), str(fs.modified(url_to_fs(path)[1]))] for path in map(_absolute, tars)]
+    fs = io.url_to_fs(shards)[0]
+    files = [[path, fs.size(io.url_to_fs(path)[1]), str(fs.modified(io.url_to_fs(path)[1]))] for path in map(_absolute, tars)]
     words = tokenizer(["a photo of 12 small Dogs, 猫 & naïve Bäume"]).tolist()
     return hashlib.sha256(json.dumps([require_complete(shards), files, words]).encode()).hexdigest()[:16]
 

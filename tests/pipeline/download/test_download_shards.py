@@ -97,6 +97,12 @@ def test_a_failure_that_may_pass_is_tried_again_and_a_404_is_not(download, web, 
     assert web.requests == {"/late.jpg": 3, "/missing.jpg": 1}
 
 
+@pytest.mark.parametrize("said", ["none", "img2dataset: noai", "noarchive; noindex"])
+def test_an_image_whose_own_header_refuses_its_use_is_not_stored(download, web, make, said):
+    url = web.serve("/a.jpg", make.picture(50, 50), headers={"X-Robots-Tag": said})
+    assert download([(url, "a")]).counts == {"failed_to_download_opt_out": 1, "rows_in": 1, "rows_out": 0}
+
+
 def test_a_gzip_body_is_decoded(download, web, make):
     url = web.serve("/a.jpg", gzip.compress(make.picture(50, 50)), headers={"Content-Encoding": "gzip"})
     assert download([(url, "a")]).counts["success"] == 1

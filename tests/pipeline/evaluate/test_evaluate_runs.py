@@ -3,6 +3,7 @@
 import io
 import json
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -198,13 +199,21 @@ def test_a_device_or_a_checkpoint_that_will_not_do_is_told_as_such(trained, tmp_
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.items.npz", "r.json"])
-def test_an_out_that_cannot_be_written_is_told_before_anything_is_read(tmp_path, name):
+def test_an_out_that_cannot_be_written_is_told_before_any_task_is_evaluated(trained, tmp_path, name):
+    write_task(tmp_path / "eval", "cls_bad", {"jpg": [b"no image"], "label": ["red"]}, CLASSES)  # would be told of otherwise
     (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match="is a folder; give the name of a file to write"):
-        run(EvaluateConfig(model="nowhere", eval="nowhere", out=str(tmp_path / "r.jsonl")))
+    with pytest.raises(UserError, match=f"{name}: is a folder; give the name of a file to write"):
+        run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl")))
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        run(EvaluateConfig(model="nowhere", eval="nowhere", out=str(tmp_path / "file" / "r.jsonl")))
+        run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "file" / "r.jsonl")))
+
+
+def test_asking_whether_results_can_be_written_leaves_nothing(trained, tmp_path):
+    write_task(tmp_path / "eval", "cls_bad", {"jpg": [b"no image"], "label": ["red"]}, CLASSES)
+    with pytest.raises(UserError, match="no task could be evaluated"):
+        run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "out" / "r.jsonl")))
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_damaged_account_of_the_results_is_made_again(trained, tmp_path):
@@ -223,3 +232,15 @@ def test_real_evaluation_sets_are_read(shared_data, name):
         kind for kind, prefix in ((Classification, "cls_"), (Retrieval, "ret_")) if prefix in name
     ]
     assert all(len(task.images) > 500 for task in tasks)
+
+
+def test_a_run_may_lie_behind_a_url(trained, tmp_path):
+    both_tasks(tmp_path / "eval")
+    fs = fsspec.filesystem("memory")
+    for path in trained.iterdir():
+        if path.suffix in {".pt", ".json"}:
+            fs.pipe_file(f"/evaluated/{path.name}", path.read_bytes())
+    run(EvaluateConfig(model="memory://evaluated", eval=str(tmp_path / "eval"), device="cpu"))
+    run(EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl"), device="cpu"))
+    assert fs.cat_file("/evaluated/results.jsonl") == (tmp_path / "r.jsonl").read_bytes()
+    fs.rm("/evaluated", recursive=True)

@@ -174,7 +174,8 @@ def test_the_crawl_comes_from_the_path_where_no_record_states_it(make, tmp_path)
     folder.mkdir(parents=True)
     (folder / "x.warc.wat.gz").write_bytes(gzip.compress(make.record(make.page([make.image("a.jpg")]))))
     run(ExtractConfig(out=str(tmp_path / "out"), wat=(str(folder / "x.warc.wat.gz"),)))
-    (row,) = pq.read_table(tmp_path / "out" / "x.parquet").to_pylist()
+    (part,) = (tmp_path / "out").glob("*.parquet")
+    (row,) = pq.read_table(part).to_pylist()
     assert row["crawl"] == "CC-MAIN-2023-06"
     assert row["wat_path"] == "crawl-data/CC-MAIN-2023-06/wat/x.warc.wat.gz"
 

@@ -1,12 +1,16 @@
 """WATs over HTTP: a broken connection is taken up where it broke, a missing file is named."""
 
+import json
 import random
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cli import main
 from pipeline.extract import ExtractConfig, run
 from pipeline.extract.remote import HttpStream
 from schemas.errors import UserError
@@ -87,3 +91,79 @@ def test_a_wat_is_extracted_from_a_url_and_a_missing_one_costs_itself_alone(make
     assert [report.status for report in manifest.inputs] == ["ok", "failed"]
     assert "HTTP 404" in manifest.inputs[1].error
     assert manifest.counts["rows_out"] == 1
+
+
+@pytest.fixture
+def refusing():
+    """A URL of this machine at which nobody listens, and nobody else can meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield "http://{}:{}".format(*held.getsockname())
+
+
+MALFORMED = [
+    ("http:///x.wat.gz", "a URL without a host"),
+    ("http://[::1/x.wat.gz", "not a URL"),
+    ("http://127.0.0.1:1/a b.wat.gz", "not a URL that HTTP can ask for"),
+    ("http://127.0.0.1:port/x.wat.gz", "not a URL that HTTP can ask for"),
+    ("http://127.0.0.1:1/ü.wat.gz", "not a URL that HTTP can ask for"),
+]
+
+
+@pytest.mark.parametrize(("url", "problem"), MALFORMED)
+def test_a_malformed_url_is_named_and_costs_itself_alone(make, tmp_path, url, problem):
+    (tmp_path / "a.wat.gz").write_bytes(make.member(make.record(make.page([make.image("a.jpg")]))))
+    manifest = run(ExtractConfig(out=str(tmp_path / "out"), wat=(url, str(tmp_path / "a.wat.gz"))))
+    assert [report.status for report in manifest.inputs] == ["failed", "ok"]
+    assert manifest.inputs[0].error.startswith(f"{url}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("base", "problem"),
+    [("http:///x", "a URL without a host"), ("http://[::1", "not a URL"), ("http://127.0.0.1:port", "not a URL that HTTP")],
+)
+def test_a_malformed_base_url_is_told_in_one_line(tmp_path, capsys, base, problem):
+    assert main(["extract", "--crawl", "C", "--base-url", base, "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert f"/crawl-data/C/wat.paths.gz: {problem}" in told
+    assert "unexpected" not in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_listing_that_the_server_refuses_is_told_in_one_line(tmp_path, capsys, status):
+    with serving({}, statuses=[status]) as (url, seen):
+        assert main(["extract", "--crawl", "C", "--base-url", url, "--out", str(tmp_path / "out")]) == 1
+        assert len(seen) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"webpairs: {url}/crawl-data/C/wat.paths.gz: HTTP {status}; check that the file is there")
+    assert told.count("\n") == 1
+
+
+def test_a_server_that_takes_no_connection_is_named_after_the_last_try(refusing):
+    with pytest.raises(UserError, match=rf"{refusing}/x: .*Connection refused.*, after 3 tries; check the URL and the network"):
+        read_all(f"{refusing}/x")
+
+
+def test_nothing_that_extract_writes_holds_a_secret(make, tmp_path):
+    wat = make.member(make.record(make.page([make.image("a.jpg")])))
+    out = tmp_path / "out"
+    with serving({"/x.warc.wat.gz?X-Amz-Signature=SECRET": wat}) as (url, _):
+        named = (
+            f"{url}/x.warc.wat.gz?X-Amz-Signature=SECRET",
+            f"{url}/gone.wat.gz?token=SECRET",
+            f"{url[:7]}me:SECRET@{url[7:]}/y",
+        )
+        manifest = run(ExtractConfig(out=str(out), wat=named))
+        again = run(ExtractConfig(out=str(out), wat=tuple(path.replace("token=SECRET", "token=SECRET2") for path in named)))
+    assert [(report.status, report.path) for report in manifest.inputs] == [
+        ("ok", f"{url}/x.warc.wat.gz"),
+        ("failed", f"{url}/gone.wat.gz"),
+        ("failed", f"{url}/y"),
+    ]
+    assert again.parts_resumed == 1
+    (part,) = out.glob("*.parquet")
+    assert pq.read_table(part)["wat_path"].to_pylist() == [f"{url}/x.warc.wat.gz"]
+    written = [path.read_text() for path in out.rglob("*.json")]
+    assert [text for text in written if "SECRET" in text] == []
+    assert json.loads((out / "_config.json").read_text())["wat"][0] == f"{url}/x.warc.wat.gz"

@@ -2,28 +2,6 @@
 
 import pytest
 
-from pipeline.extract.rights import directives_in
-
-
-@pytest.mark.parametrize(
-    ("value", "directives"),
-    [
-        ("noai, NoImageAI", {"noai", "noimageai"}),
-        ("noindex;nofollow", {"noindex", "nofollow"}),
-        ("index follow", {"index", "follow"}),
-        (" ,, ", set()),
-        ("max-image-preview: large, max-snippet:-1", {"max-image-preview:large", "max-snippet:-1"}),
-        ("unavailable_after: 2025-11-06T10:14:16+01:00", {"unavailable_after:2025-11-06t10:14:16+01:00"}),
-        ("none", {"none", "noindex", "nofollow"}),
-        ("googlebot: noindex, nofollow", {"googlebot:noindex", "googlebot:nofollow"}),
-        ("badbot: noindex, googlebot: noai", {"badbot:noindex", "googlebot:noai"}),
-        ("*: noai", {"noai"}),
-        ("googlebot: max-snippet: 5", {"googlebot:max-snippet:5"}),
-    ],
-)
-def test_directives_are_read_from_a_value(value, directives):
-    assert set(directives_in(value)) == directives
-
 
 def rights(result):
     (row,) = result.rows

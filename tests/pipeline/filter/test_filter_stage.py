@@ -168,14 +168,28 @@ def test_a_folder_of_damaged_files_only_is_refused(tmp_path: Path):
         run(config(tmp_path / "m", "no_filter"))
 
 
-@pytest.mark.parametrize("content", [b"", b"text", None])
+@pytest.mark.parametrize(
+    "bad", [{"uid": ["abc"] * 100}, {"uid": list(range(100))}, {"uid": None}], ids=["short", "number", "absent"]
+)
+def test_no_subset_is_written_where_every_file_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: dict):
+    folder = metadata(tmp_path / "m", **bad)
+    words = ["--metadata_dir", str(folder), "--save_path", str(tmp_path / "s.npy")]
+    assert main(["filter", "--name", "no_filter", *words, "--tolerate-failed", "1"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"webpairs: {folder}/00000.parquet: ")
+    assert "no file of the metadata can be used (2 tried)" in told
+    assert told.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut", None])
 def test_like_refuses_what_is_no_subset(tmp_path: Path, content: bytes | None):
     path = tmp_path / "other.npy"
     if content is None:
         np.save(path, np.arange(3))
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"--like .*other\.npy: "):
+    with pytest.raises(UserError, match=r"other\.npy: .*subset"):
         run(config(metadata(tmp_path / "m"), "random_subset", like=str(path)))
 
 
@@ -197,3 +211,26 @@ def test_what_cannot_be_done_is_one_line(
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "s.npy").exists()
+
+
+@pytest.mark.parametrize("chosen", [{"threshold": 0.3}, {"fraction": 0.3}, {"fraction": 1.0}])
+@pytest.mark.parametrize("empty", [None, math.nan])
+def test_a_score_that_was_never_computed_is_refused_and_the_others_are_named(tmp_path: Path, chosen: dict, empty: float | None):
+    folder = metadata(tmp_path / "m", clip_l14_similarity_score=pa.array([empty] * 100, pa.float32()))
+    message = r"column clip_l14_similarity_score has no value in .*/m: never computed; scored columns: demo"
+    with pytest.raises(UserError, match=message):
+        run(config(folder, "clip_score", arch="l14", **chosen))
+    assert not (tmp_path / "subset.npy").exists()
+
+
+def test_one_score_in_the_last_file_is_enough(tmp_path: Path):
+    scores = pa.array([None] * 99 + [0.5], pa.float32())
+    folder = metadata(tmp_path / "m", files=5, clip_l14_similarity_score=scores)
+    assert subset(folder, "clip_score", arch="l14", threshold=0.3) == [UIDS[99]]
+
+
+def test_metadata_without_rows_has_an_empty_subset(tmp_path: Path):
+    folder = metadata(tmp_path / "m")
+    for path in folder.iterdir():
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    assert subset(folder, "clip_score", arch="demo", threshold=0.3) == []

@@ -99,7 +99,7 @@ def test_a_run_taken_up_again_does_what_is_missing_only(spark, config):
 def test_a_damaged_file_costs_itself_and_mended_is_read_by_the_next_run(spark, config):
     broken = Path(config.candidates) / "00001.parquet"
     good = broken.read_bytes()
-    broken.write_bytes(b"PAR1 and then nothing")
+    broken.write_bytes(bytes(len(good)))  # as a store does that fails for a while: the file is the same, what is read is not
     manifest = run(config, spark)
     assert [report.path for report in manifest.failed_inputs] == [str(broken)]
     assert manifest.counts["rows_in"] == 300

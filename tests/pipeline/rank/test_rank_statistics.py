@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import false_discovery_control, t
 
 from pipeline.rank.bootstrap import Table, estimate, holm
+from pipeline.rank.ranking import verdict
 
 
 def of(scores):
@@ -106,3 +107,20 @@ def test_holm_is_never_below_the_raw_p_nor_below_benjamini_hochberg():
     p = np.random.default_rng(0).random(20)
     assert np.all(np.array(holm(p)) >= p)
     assert np.all(np.array(holm(p)) >= false_discovery_control(p) - 1e-12)
+
+
+@pytest.mark.parametrize(("shift", "said"), [(0.2, "better"), (-0.2, "worse"), (0.0, "tie")])
+def test_better_and_worse_are_mirror_images(shift, said):
+    rng = np.random.default_rng(3)
+    difference = Table({"task": rng.normal(shift, 0.1, (4, 200))})
+    (found,) = estimate([difference], draws=2000, seed=0)
+    (mirrored,) = estimate([Table({"task": -difference.tasks["task"]})], draws=2000, seed=0)
+    assert verdict(found, found.p, found.p_below) == said
+    assert (found.p, found.p_below) == pytest.approx((mirrored.p_below, mirrored.p), abs=0.02)
+
+
+@pytest.mark.parametrize("side", [0.2, -0.2])
+def test_neither_better_nor_worse_stands_when_the_corrected_p_does_not(side):
+    rng = np.random.default_rng(3)
+    (found,) = estimate([Table({"task": rng.normal(side, 0.1, (4, 200))})], draws=2000, seed=0)
+    assert verdict(found, 0.06, 0.06) == "tie"

@@ -97,7 +97,7 @@ def write_subset(root: Path, name: str, rows: list[dict], resolved: dict) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", uids_to_array([row["uid"] for row in rows]))
     parameters = {key: value for key, value in resolved.items() if key != "filter"}
-    made = {"recipe": resolved, "resolved": resolved, "parameters": parameters, "waterfall": []}
+    made = {"recipe": resolved["filter"], "resolved": resolved, "parameters": parameters, "waterfall": []}
     (folder / f"{name}.json").write_text(json.dumps(made))
 
 

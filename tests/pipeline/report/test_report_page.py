@@ -1,5 +1,6 @@
 """The report as a reader gets it: every section, nothing loaded, nothing run, the same bytes for the same root."""
 
+import io
 import json
 import re
 import subprocess
@@ -8,10 +9,12 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.report import ReportConfig, run
 from schemas.errors import UserError
+from schemas.subsets import SUBSET_DTYPE
 
 SECTIONS = ["funnel", "ranking", "scores", "pairs", "stages", "provenance"]
 
@@ -141,6 +144,37 @@ def test_a_file_that_is_not_what_its_name_says_is_named(build_root, make_pairs, 
     assert not list(tmp_path.glob("*.html"))
 
 
+def npy(save, *arrays):
+    """The bytes that np.save or np.savez writes."""
+    file = io.BytesIO()
+    save(file, *arrays)
+    return file.getvalue()
+
+
+GOOD = np.zeros(3, SUBSET_DTYPE)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "not a subset"),
+        (npy(np.save, GOOD)[:-1], "not a subset"),
+        (npy(np.save, np.array([{}])), "not a subset"),
+        (npy(np.savez, GOOD), "an archive of arrays"),
+        (npy(np.savez, GOOD)[:60], "not a subset"),
+        (npy(np.save, np.arange(3)), "dtype int64"),
+        (npy(np.save, GOOD.reshape(3, 1)), r"dtype .*, shape \(3, 1\)"),
+    ],
+    ids=["empty", "cut", "pickled", "archive", "cut archive", "numbers", "two-dimensional"],
+)
+def test_a_subset_that_is_none_is_named_with_what_is_wrong(build_root, make_pairs, tmp_path, content, problem):
+    root = build_root(make_pairs(20))
+    (root / "5_subsets" / "clip_score.npy").write_bytes(content)
+    with pytest.raises(UserError, match=rf"5_subsets/clip_score\.npy: {problem}"):
+        report(root, tmp_path / "r.html")
+    assert not list(tmp_path.glob("*.html"))
+
+
 def test_a_truncated_shard_costs_its_pictures_only(build_root, make_pairs, tmp_path):
     root = build_root(make_pairs(60))
     tar = root / "3_shards" / "00000.tar"
@@ -173,3 +207,12 @@ def test_it_works_from_a_zip(whole_root, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r.html").stat().st_size > 100_000
+
+
+def test_datacomps_own_metadata_gives_captions_and_scores_without_pictures(shared_data, tmp_path):
+    (tmp_path / "4_scores").symlink_to(shared_data / "datacomp" / "metadata")
+    page = Page(report(tmp_path, tmp_path / "r.html", pairs=3))
+    captions = [attrs["title"] for tag, attrs in page.tags if attrs.get("class") == "caption"]
+    assert len(captions) == 3
+    assert "clip_l14_similarity_score" in page.text
+    assert page.text.count("no image") == 3

@@ -16,7 +16,7 @@ def row(name: str, mean: float, p: float | None = 0.5, verdict: str | None = "ti
         "n_seeds": 3, "mean": mean, "sd": 0.01, "ci_low": mean - 0.03, "ci_high": mean + 0.02,
         "p_better_than_no_filter": p, "rows": 100, "repeats": 10.0, "difference": gain,
         "difference_low": None if gain is None else gain - 0.04, "difference_high": None if gain is None else gain + 0.05,
-        "verdict": verdict, **more,
+        "verdict": verdict, "is_random": name.startswith("random_"), **more,
     }  # fmt: skip
 
 

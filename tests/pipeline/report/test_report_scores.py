@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.report.charts import merged
 from pipeline.report.read import Subset, read_root
-from pipeline.report.scores import BINS, EDGES, member, scan, threshold_of
+from pipeline.report.scores import BINS, EDGES, Members, scan, threshold_of
+from schemas.errors import UserError
 from schemas.subsets import uids_to_array
 
 COLUMN = "clip_demo_similarity_score"
@@ -55,8 +56,8 @@ def test_membership_is_exact_at_both_ends_and_for_weights():
     uids = [f"{i:032x}" for i in (1, 5, 5, 2**64, 2**128 - 1)]
     subset = uids_to_array(uids)
     asked = uids_to_array([f"{i:032x}" for i in (0, 2**65, 2**127)] + [uids[-1]])
-    assert member(subset, asked).tolist() == [False, False, False, True]
-    assert not member(subset[:0], asked).any()
+    assert Members(subset).among(asked).tolist() == [False, False, False, True]
+    assert not Members(subset[:0]).among(asked).any()
 
 
 def test_bars_keep_every_pair_and_have_an_edge_at_the_threshold():
@@ -66,3 +67,18 @@ def test_bars_keep_every_pair_and_have_an_edge_at_the_threshold():
     assert np.isclose(edges, 0.285).any()
     assert len(edges) == len(kept) + 1 <= 70
     assert edges[0] >= EDGES[0]
+
+
+def test_scores_without_key_and_shard_are_counted_and_sampled(root, tmp_path):
+    for path in root.score_files:
+        pq.write_table(pq.read_table(path).drop_columns(["key", "shard", "url"]), tmp_path / path.rsplit("/", 1)[-1])
+    views = scan([str(path) for path in sorted(tmp_path.iterdir())], root.subsets, 5)
+    expected = scan(root.score_files, root.subsets, 5)
+    assert [row["text"] for view in views for row in view.kept_pairs] == [r["text"] for v in expected for r in v.kept_pairs]
+    assert {row[name] for view in views for row in view.kept_pairs for name in ("key", "shard", "url")} == {None}
+
+
+def test_a_uid_that_is_none_is_told_with_its_file(tmp_path):
+    pq.write_table(pa.table({"uid": ["0" * 32, None]}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: uid None has 0 characters"):
+        scan([str(tmp_path / "a.parquet")], [], 5)

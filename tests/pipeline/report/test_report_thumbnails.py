@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import tarfile
 import zlib
 
 import pytest
@@ -54,3 +55,32 @@ def test_damage_and_bombs_give_no_thumbnail(data):
 
 def test_a_shard_that_is_not_there_gives_no_thumbnails(tmp_path):
     assert thumbnails(str(tmp_path), [{"uid": "0" * 32, "key": "000000000", "shard": "00000"}]) == {}
+
+
+def write_tar(path, **members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name.replace("_", "."))
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("shard", ["../elsewhere/00000", "{folder}/elsewhere/00000", "", ".", None, 7, ["00000"]])
+def test_a_shard_that_is_no_listed_tar_is_not_opened(tmp_path, shard):
+    write_tar(tmp_path / "elsewhere" / "00000.tar", k_jpg=encoded("RGB", "JPEG"))
+    write_tar(tmp_path / "shards" / "00001.tar", k_jpg=encoded("RGB", "JPEG"))
+    asked = shard.format(folder=tmp_path) if isinstance(shard, str) else shard
+    rows = [{"uid": "0" * 32, "key": "k", "shard": asked}, {"uid": "1" * 32, "key": "k", "shard": "00001"}]
+    assert list(thumbnails(str(tmp_path / "shards"), rows)) == ["1" * 32]
+
+
+def test_images_of_every_kind_that_is_scored_are_shown_by_the_key_that_scores_name(tmp_path):
+    write_tar(tmp_path / "00000.tar", a_TIF=encoded("RGB", "TIFF"), b_gif=encoded("P", "GIF"), c_seg_png=encoded("L", "PNG"))
+    rows = [{"uid": key * 32, "key": key, "shard": "00000"} for key in "abc"]
+    assert list(thumbnails(str(tmp_path), rows)) == ["a" * 32, "b" * 32]
+
+
+def test_a_key_that_is_no_text_has_no_thumbnail(tmp_path):
+    write_tar(tmp_path / "00000.tar", k_jpg=encoded("RGB", "JPEG"))
+    assert thumbnails(str(tmp_path), [{"uid": "0" * 32, "key": ["k"], "shard": "00000"}]) == {}

@@ -1,10 +1,13 @@
 """Which model scores: every way to name one that cannot be had is told in one line."""
 
+import hashlib
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from pipeline.cli import main
@@ -151,3 +154,42 @@ def test_a_folder_that_is_missing_or_has_no_tar_is_told(tmp_path: Path, capsys: 
     err = capsys.readouterr().err.splitlines()
     assert "nowhere: no such folder" in err[0]
     assert "no .tar files in it" in err[1]
+
+
+@pytest.fixture
+def in_memory(tiny) -> Iterator[str]:
+    """The URL of the tiny model's checkpoint, in a file system of this process."""
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/weights/tiny.pt", Path(tiny.checkpoint).read_bytes())
+    yield "memory://weights/tiny.pt"
+    fs.rm("/weights", recursive=True)
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_a_checkpoint_may_lie_behind_a_url(tiny, in_memory: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    from pipeline.clip import load_clip
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    url = in_memory if where == "memory" else f"file://{tiny.checkpoint}"
+    found, expected = (load_clip(tiny.name, path).model.state_dict() for path in (url, tiny.checkpoint))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_hash_of_a_checkpoint_behind_a_url_is_that_of_its_bytes(tiny, in_memory: str):
+    from pipeline.score.embed import file_sha256
+
+    expected = hashlib.sha256(Path(tiny.checkpoint).read_bytes()).hexdigest()
+    assert {file_sha256(path) for path in (in_memory, tiny.checkpoint, f"file://{tiny.checkpoint}")} == {expected}
+    assert file_sha256("openai") == ""
+
+
+def test_a_url_without_a_checkpoint_is_told(tiny, in_memory: str):
+    from pipeline.clip import load_clip
+
+    with pytest.raises(UserError, match=r"memory://weights/none\.pt: no such file"):
+        load_clip(tiny.name, "memory://weights/none.pt")
+    with pytest.raises(UserError, match=r"memory://weights/tiny\.pt: not a checkpoint of demo"):
+        load_clip("demo", in_memory)

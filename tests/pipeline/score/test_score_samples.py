@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.score import samples
+from pipeline import samples
+from pipeline.samples import TarReader, parse_json, split_name, uid_of
 from pipeline.score.phash import phash
-from pipeline.score.rows import parse_json, schema_with, told_columns, uid_of
-from pipeline.score.samples import TarReader, split_name
+from pipeline.score.rows import schema_with, told_columns
 from schemas.scores import SCORES
 
 

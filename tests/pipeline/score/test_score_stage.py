@@ -1,9 +1,11 @@
 """webpairs score: shards in; columns and embeddings out, row by row the same pair."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -244,3 +246,35 @@ def test_worker_processes_give_what_one_process_gives(tmp_path: Path, sample, wr
         column = "clip_demo_similarity_score"
         assert one.drop_columns(column).equals(two.drop_columns(column))
         assert np.allclose(one[column].to_numpy(), two[column].to_numpy(), atol=1e-5)
+
+
+def test_shards_weights_and_scores_may_all_lie_behind_urls(shards: Path, tiny, score, tmp_path: Path):
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/scored/in/00000.tar", (shards / "00000.tar").read_bytes())
+    fs.pipe_file("/scored/tiny.pt", Path(tiny.checkpoint).read_bytes())
+    config = ScoreConfig(
+        shards="memory://scored/in",
+        out="memory://scored/out",
+        model=tiny.name,
+        pretrained="memory://scored/tiny.pt",
+        column="tiny",
+        device="cpu",
+    )
+    assert run(config).config["checkpoint_sha256"] == hashlib.sha256(Path(tiny.checkpoint).read_bytes()).hexdigest()
+    score(shards)
+    assert fs.cat_file("/scored/out/00000.parquet") == (tmp_path / "out" / "00000.parquet").read_bytes()
+    fs.rm("/scored", recursive=True)
+
+
+@pytest.mark.parametrize("other", [{"model": "demo"}, {"pretrained": "other.pt"}, {"column": "second"}])
+def test_a_second_model_in_a_folder_of_scores_is_refused_plainly(score, shards: Path, tmp_path: Path, tiny, other: dict):
+    score(shards)
+    message = rf"{tmp_path}/out: holds the scores of {tiny.name} .*; one model per folder: give another --out"
+    with pytest.raises(UserError, match=message):
+        score(shards, **other)
+
+
+def test_help_says_that_a_folder_holds_one_model(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    assert "one model per folder" in " ".join(capsys.readouterr().out.split())

@@ -33,7 +33,7 @@ def test_images_tokens_and_uids_stand_in_the_order_of_the_shards(shards, tmp_pat
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_counted(shards, tmp_path):
-    assert make(shards, tmp_path).counts == {"rows_in": 200, "rows_out": 199, "dropped_undecodable": 1}
+    assert make(shards, tmp_path).counts == {"rows_in": 200, "rows_out": 199, "dropped_broken_image": 1}
 
 
 @pytest.mark.parametrize("size", [(48, 40), (31, 77), (32, 32), (300, 33), (10, 200)])

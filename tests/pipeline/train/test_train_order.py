@@ -1,12 +1,10 @@
 """Which samples a run sees: subset → index → an order that the seed decides."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.train.order import Order, index_of, read_subset
-from schemas.errors import UserError
+from pipeline.train.order import Order, index_of
 from schemas.subsets import uid_rows
 
 _UIDS = st.lists(st.integers(0, 40).map(lambda n: f"{n * (2**120 + 1):032x}"), max_size=30)
@@ -37,11 +35,3 @@ def test_any_position_can_be_asked_for_without_those_before():
 
 def test_another_seed_is_another_order():
     assert Order(np.arange(50), seed=1).batch(0, 50).tolist() != Order(np.arange(50), seed=2).batch(0, 50).tolist()
-
-
-@pytest.mark.parametrize("array", [np.arange(3), np.zeros((2, 2), "u8,u8"), None], ids=["integers", "2-D", "no array"])
-def test_a_file_that_is_no_subset_is_told_in_one_line(tmp_path, array):
-    path = tmp_path / "s.npy"
-    path.write_bytes(b"text") if array is None else np.save(path, array)
-    with pytest.raises(UserError, match=r"s\.npy"):
-        read_subset(str(path))

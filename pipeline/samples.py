@@ -1,0 +1,166 @@
+"""A shard's tar → its samples, in order: members grouped by key, as WebDataset groups them; a sample → uid, caption, image.
+
+Tars may come from anywhere: a member's name is only ever compared and stored, never used as a path.
+"""
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import io
+from schemas.errors import UserError
+
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+_UID = re.compile(r"[0-9a-f]{32}")
+MEMBER_LIMIT_BYTES = 256 * 2**20  # far above any image worth training on; one member is held in memory
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The members of one key: suffix in lower case (jpg, txt, json) → content. A member over the limit has no content."""
+
+    key: str
+    members: dict[str, bytes | None]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What every stage takes of a sample. `told`: its row of the sidecar, completed by its json; all of it is untrusted."""
+
+    key: str
+    uid: str
+    caption: str
+    image: bytes  # encoded
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A sample that is no pair, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass
+class TarReader:
+    """Iterates over the samples of an open tar, once. Afterwards `damage` says why it ended early, "" if it did not."""
+
+    file: IO[bytes]
+    damage: str = ""
+    bytes_read: int = 0
+    _archive: Any = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for key, members in groupby(self._members(), key=lambda member: member[0]):
+            yield Sample(key, {suffix: content for _, suffix, content in members})
+
+    def _members(self) -> Iterator[tuple[str, str, bytes | None]]:
+        try:
+            archive = tarfile.open(fileobj=self.file, mode="r|", tarinfo=_Header)  # noqa: SIM115 - closes nothing of ours
+            for header in archive:
+                if header.isfile():
+                    key, suffix = split_name(header.name)
+                    yield key, suffix, self._content(archive, header)
+                archive.members = []  # type: ignore[attr-defined] # else every header of the tar stays in memory
+        except (tarfile.TarError, EOFError, OSError) as error:
+            self.damage = str(error) or type(error).__name__
+            return
+        if not getattr(archive, "ended", False):
+            self.damage = "no end-of-archive mark: cut short, or still being written"
+
+    def _content(self, archive: tarfile.TarFile, header: tarfile.TarInfo) -> bytes | None:
+        self.bytes_read += header.size
+        if header.size > MEMBER_LIMIT_BYTES:
+            return None
+        opened = archive.extractfile(header)
+        return opened.read() if opened else None
+
+
+class _Header(tarfile.TarInfo):
+    """Notes on the archive that its end mark was met: tarfile takes a cut between two members for the end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            archive.ended = True  # type: ignore[attr-defined]
+            raise
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Key and suffix, parted at the first dot of the base name, as in WebDataset: a/00.seg.png → (a/00, seg.png)."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    folder, slash, base = text.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return f"{folder}{slash}{stem}", suffix.lower()
+
+
+def pair_of(sample: Sample, beside: Mapping[str, Any]) -> Pair | Dropped:
+    """The pair that a sample is, or why it is none. `beside`: its row of the sidecar.
+
+    Where json and sidecar disagree the json counts, but null in it says nothing. A caption without a word is no caption.
+    """
+    told = {**beside, **{name: value for name, value in parse_json(sample.members.get("json")).items() if value is not None}}
+    suffixes = [suffix for suffix in IMAGE_SUFFIXES if suffix in sample.members]
+    image = next((content for suffix in suffixes if (content := sample.members[suffix]) is not None), None)
+    uid, caption = uid_of(told), _caption(sample, told)
+    if not suffixes:
+        return Dropped(sample.key, "no_image")
+    if not caption or caption.isspace():
+        return Dropped(sample.key, "no_caption")
+    if uid is None:
+        return Dropped(sample.key, "no_uid")
+    if image is None:
+        return Dropped(sample.key, "too_large_image")
+    return Pair(key=sample.key, uid=uid, caption=caption, image=image, told=told)
+
+
+def read_sidecar(tar_path: str, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The rows of the parquet beside a tar, by key: these columns, those that it has; nothing where there is none.
+
+    Raises UserError where it is damaged.
+    """
+    path = tar_path.removesuffix(".tar") + ".parquet"
+    if not io.exists(path):
+        return {}
+    try:
+        with io.open_read(path) as source:
+            file = pq.ParquetFile(source)
+            rows = file.read(columns=[name for name in ("key", *columns) if name in file.schema_arrow.names]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: damaged parquet file ({error})") from error
+    return {row["key"]: row for row in rows if row.get("key")}
+
+
+def parse_json(content: bytes | None) -> dict[str, Any]:
+    """A sample's json; nothing where it is missing or is not an object."""
+    try:
+        value = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def uid_of(told: Mapping[str, Any]) -> str | None:
+    """The uid, in lower case; None where there is none or it is not 32 hex digits."""
+    uid = told.get("uid")
+    return uid.lower() if isinstance(uid, str) and _UID.fullmatch(uid.lower()) else None
+
+
+def clean(text: Any) -> str | None:
+    """A string that UTF-8 can hold (JSON may smuggle in lone surrogates); None for anything else."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None
+
+
+def _caption(sample: Sample, told: Mapping[str, Any]) -> str | None:
+    text = sample.members.get("txt")
+    return text.decode("utf-8", "replace") if text is not None else clean(told.get("caption"))
