@@ -107,7 +107,8 @@ def split_name(name: str) -> tuple[str, str]:
 def pair_of(sample: Sample, beside: Mapping[str, Any]) -> Pair | Dropped:
     """The pair that a sample is, or why it is none. `beside`: its row of the sidecar.
 
-    Where json and sidecar disagree the json counts, but null in it says nothing. A caption without a word is no caption.
+    Where json and sidecar disagree the json counts, but null in it says nothing. An empty caption is one: which captions are
+    good enough is for filters to say, and what they kept is trained on.
     """
     told = {**beside, **{name: value for name, value in parse_json(sample.members.get("json")).items() if value is not None}}
     suffixes = [suffix for suffix in IMAGE_SUFFIXES if suffix in sample.members]
@@ -115,7 +116,7 @@ def pair_of(sample: Sample, beside: Mapping[str, Any]) -> Pair | Dropped:
     uid, caption = uid_of(told), _caption(sample, told)
     if not suffixes:
         return Dropped(sample.key, "no_image")
-    if not caption or caption.isspace():
+    if caption is None:
         return Dropped(sample.key, "no_caption")
     if uid is None:
         return Dropped(sample.key, "no_uid")

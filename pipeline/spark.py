@@ -53,15 +53,15 @@ def local_session(name: str = "webpairs", *, master: str = "local[*]", memory: s
 
 
 @contextmanager
-def session_or_local(session: Any, name: str) -> Iterator[Any]:
-    """The session given, or this process's own, or else an embedded one that is stopped after the block."""
+def session_or_local(session: Any, name: str, *, cores: int) -> Iterator[Any]:
+    """The session given, or this process's own, or else an embedded one of `cores` cores that is stopped after the block."""
     from pyspark.sql import SparkSession
 
     standing = session or SparkSession.getActiveSession()
     if standing is not None:
         yield standing
         return
-    embedded = local_session(name)
+    embedded = local_session(name, master=f"local[{cores}]")
     try:
         yield embedded
     finally:

@@ -50,7 +50,7 @@ def spark() -> "Iterator[SparkSession]":
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small demo that has run; told.txt is what it printed, command.txt how it was called."""
     folder = tmp_path_factory.mktemp("demo")
-    sizes = "--pairs 500 --seed-pairs 200 --seeds 2 --samples-seen 1280"
+    sizes = "--pairs 500 --seed-pairs 200 --eval-items 100 --seeds 2 --samples-seen 1280"
     command = f"demo --root {folder} {sizes}"
     ran = subprocess.run([sys.executable, "-m", "pipeline.cli", *command.split()], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -34,10 +34,11 @@ def run_script(script: str, folder: Path) -> tuple[int, str]:
             start_new_session=True,
         )
         try:
-            status = bash.wait(timeout=240)
+            status = bash.wait(timeout=500)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(bash.pid, signal.SIGKILL)
+            bash.wait()
         output.seek(0)
         return status, output.read()
 
@@ -57,6 +58,7 @@ def beside_a_demo(demo_root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.split("\n")[-2][:40])
 def test_the_commands_run_as_they_stand(script: str, beside_a_demo: Path):
     status, output = run_script(script, beside_a_demo)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pipeline.options import StageConfig, option
 from schemas.errors import UsageError
 
+MOST_EVAL_ITEMS = 1920  # things × colours × backgrounds
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig(StageConfig):
@@ -13,6 +15,7 @@ class DemoConfig(StageConfig):
     root: str = option("folder of the demo: everything is written below it", "demo", metavar="DIR")
     pairs: int = option("image links in the generated web", 6000, metavar="N")
     seed_pairs: int = option("clean pairs to train the scoring model on", 2000, metavar="N")
+    eval_items: int = option("pictures in each evaluation set", 800, metavar="N")
     seeds: int = option("training seeds per filter", 4, metavar="N")
     samples_seen: int | None = option("samples that each reference model is trained on (default: the scale's)", None, metavar="N")
     seed: int = option("seed of the generated web", 0, metavar="N")
@@ -22,9 +25,11 @@ class DemoConfig(StageConfig):
     def __post_init__(self) -> None:
         """Raises UsageError naming the first option that is out of bounds."""
         super().__post_init__()
-        for name in ("pairs", "seed_pairs", "seeds", "samples_seen"):
+        for name in ("pairs", "seed_pairs", "eval_items", "seeds", "samples_seen"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+        if self.eval_items > MOST_EVAL_ITEMS:
+            raise UsageError(f"--eval-items {self.eval_items}: at most {MOST_EVAL_ITEMS} different ones can be made")
 
 
 def run(config: DemoConfig, spark: None = None) -> None:

@@ -61,7 +61,7 @@ def run_demo(config: "DemoConfig") -> None:
     """Generate the web, run every stage on it, print what the truth says of the filters, and the ranking."""
     at = Layout(config.root)
     with _told("generate: a web, its WAT files, a clean seed set, evaluation sets"):
-        sizes = Sizes(pairs=config.pairs, seed_pairs=config.seed_pairs, seed=config.seed)
+        sizes = Sizes(pairs=config.pairs, seed_pairs=config.seed_pairs, eval_items=config.eval_items, seed=config.seed)
         web = generate(at.web, sizes, config.workers)
     _collect(config, at, web)
     checkpoint = _train_scoring_model(config, at, web)
@@ -79,7 +79,7 @@ def run_demo(config: "DemoConfig") -> None:
 
 def _collect(config: "DemoConfig", at: Layout, web: Generated) -> None:
     _say(extract(ExtractConfig(wat=(web.wat,), out=at.candidates, workers=config.workers)))
-    _say(pool(PoolConfig(candidates=at.candidates, out=at.pool, partitions=4)))
+    _say(pool(PoolConfig(candidates=at.candidates, out=at.pool, partitions=4, workers=config.workers)))
     with Site(web.site) as site, ProxyServer(site.lookup) as server:
         settings = DownloadConfig(
             pool=at.pool, out=at.shards, proxy=server.proxy_url, image_size=256, samples_per_shard=1000, workers=config.workers

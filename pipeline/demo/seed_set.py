@@ -8,12 +8,12 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.demo.captions import caption
 from pipeline.demo.scenes import draw, sample_scene
+from pipeline.subset_file import write_subset
 from schemas.subsets import uids_to_array
 
 SUBSET_NAME = "seed.npy"
@@ -29,8 +29,7 @@ def write_seed_set(folder: str, pairs: int, seed: int) -> str:
     for shard, start in enumerate(range(0, pairs, _PAIRS_PER_SHARD)):
         uids += _write_shard(f"{folder}/shards", shard, min(_PAIRS_PER_SHARD, pairs - start), rng)
     path = f"{folder}/{SUBSET_NAME}"
-    with io.atomic_write(path) as file:
-        np.save(file, uids_to_array(uids))
+    write_subset(path, uids_to_array(uids))
     return path
 
 

@@ -96,13 +96,3 @@ def good_uids(truth: str) -> set[str]:
     """The uids that an ideal filter keeps: good wherever one of their links is."""
     rows = pq.read_table(truth, columns=["uid", "is_good"]).to_pylist()
     return {row["uid"] for row in rows if row["is_good"]}
-
-
-def kinds_by_uid(truth: str) -> dict[str, str]:
-    """Kind by uid; of a pair that stands on several pages, the kind of its original."""
-    rows = pq.read_table(truth, columns=["uid", "kind"])
-    kinds: dict[str, str] = {}
-    for uid, kind in zip(rows["uid"].to_pylist(), rows["kind"].to_pylist(), strict=True):
-        if uid is not None and (uid not in kinds or kinds[uid] == "duplicate_exact"):
-            kinds[uid] = kind
-    return kinds

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import io
 from pipeline.download.config import DownloadConfig
 from pipeline.manifest import Manifest
+from schemas.errors import UsageError
 
 __all__ = ["DownloadConfig", "run"]
 
@@ -17,13 +18,18 @@ __all__ = ["DownloadConfig", "run"]
 def run(config: DownloadConfig, spark: Any = None) -> Manifest:
     """Download the pool, shard by shard; shards that are done are not fetched again.
 
-    Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config.
+    Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config, UsageError
+    where img2dataset is to run on Spark.
     """
     from pipeline.download.plan import plan
     from pipeline.download.proxy import require_answering
     from pipeline.download.shard import download_shard
     from pipeline.stage import run_stage
 
+    if spark is not None and config.engine == "img2dataset":
+        raise UsageError(
+            "--engine img2dataset: runs on one machine, not on Spark; use --engine native there, or `webpairs download`"
+        )
     parts = plan(config.pool, config.samples_per_shard)
     if config.proxy is not None and spark is None:  # on a cluster it is the executors that must reach it
         require_answering(config.proxy)

@@ -31,6 +31,8 @@ RESIZE_FAILURES = {
     "corrupt": "the image cannot be decoded",
 }
 
+OTHER = "other"  # of img2dataset only: a message of the library's that tells none of these
+
 _MAY_PASS = {"timeout", "dns", "refused", "unreachable", "reset", "bad_response"}
 _MAY_PASS |= {f"http_{status}" for status in (408, 425, 429, 500, 502, 503, 504)}
 

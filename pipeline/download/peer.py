@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.download.config import DownloadConfig
-from pipeline.download.outcomes import SUCCESS
+from pipeline.download.outcomes import OTHER, SUCCESS
 from pipeline.download.plan import ShardPart, read_rows
 from pipeline.download.shard import report, sidecar
 from pipeline.manifest import Manifest, PartReport
@@ -163,7 +163,7 @@ def _reason(sample: dict[str, Any]) -> str | None:
         return None
     message = str(sample["error_message"])
     code = re.match(r"HTTP Error (\d{3}):", message)
-    return f"http_{code[1]}" if code else next((reason for part, reason in _MESSAGES.items() if part in message), "other")
+    return f"http_{code[1]}" if code else next((reason for part, reason in _MESSAGES.items() if part in message), OTHER)
 
 
 def _clear(out: str) -> None:

@@ -1,4 +1,4 @@
-"""What a WAT is called where it is written down: in manifests, in the table, and as a part. Names from outside become safe here."""
+"""What a WAT is called where it is written down: in manifests, in the table, as a part. Names from outside become safe here."""
 
 import hashlib
 import re

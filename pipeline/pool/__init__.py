@@ -4,19 +4,21 @@ In: the candidate folder's parquet files. Out: part-NNNNN.parquet in POOL's colu
 sampling hash, so that a pool of 10 % is the first 10 % of the full one (same seed and partitions).
 """
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline import io
 from pipeline.manifest import PARTS_FOLDER, Manifest, PartReport
-from pipeline.options import StageConfig, option
+from pipeline.options import MOST_WORKERS, StageConfig, option
 from pipeline.pool.funnel import print_funnel
+from pipeline.pool.inputs import candidate_files
 from pipeline.pool.judge import Rules
 from pipeline.pool.removal import read_lists
 from pipeline.pool.shuffle import shuffle
 from pipeline.spark import session_or_local
 from pipeline.stage import Part, begin, done_parts, end
-from schemas.errors import UsageError, UserError
+from schemas.errors import UsageError
 
 _MOST_PARTITIONS = 100_000  # five digits in a part's name
 
@@ -39,6 +41,11 @@ class PoolConfig(StageConfig):
     partitions: int = option("files that the full pool has; a sample of F has the first F of them", 64)
     max_text_chars: int = option("longest alt text that is kept, characters", 10_000)
     max_url_chars: int = option("longest URL that is kept, characters", 4096)
+    workers: int = option(
+        "cores of this machine that the embedded Spark uses (a cluster decides for itself)",
+        min(os.cpu_count() or 1, MOST_WORKERS),
+        affects_output=False,
+    )
 
     def __post_init__(self) -> None:
         """Raises UsageError naming the first option that is out of bounds."""
@@ -53,15 +60,13 @@ class PoolConfig(StageConfig):
 
 
 def run(config: PoolConfig, spark: Any = None) -> Manifest:
-    """Make the pool on `spark`, or on an embedded Spark of this machine's cores.
+    """Make the pool on `spark`, or on an embedded Spark that uses `workers` of this machine's cores.
 
     The manifest's counts add up: rows_in = rows_out + every dropped_*. Raises UserError where the candidates are not complete or
     a removal list cannot be read.
     """
     removal = read_lists(config.remove)
-    files = io.list_files(config.candidates, ".parquet") if io.exists(config.candidates) else []
-    if not files:
-        raise UserError(f"{config.candidates}: no candidates (*.parquet) there; give the folder that `extract` wrote")
+    files = candidate_files(config.candidates)
     rules = Rules.of(config, removal)
     # The lists' content decides the output, not their names alone.
     recorded = replace(config, remove=tuple(f"{path} sha256:{digest}" for path, digest in removal.digests.items()))
@@ -70,7 +75,7 @@ def run(config: PoolConfig, spark: Any = None) -> Manifest:
     done = _still_good(done_parts(config.out, parts), config.out)
     todo = [bucket for bucket, part in enumerate(parts) if part.name not in done]
     if todo:
-        with session_or_local(spark, "webpairs pool") as session:
+        with session_or_local(spark, "webpairs pool", cores=config.workers) as session:
             shuffle(session, files, rules, todo)
     reports = done_parts(config.out, parts)
     manifest = end(this_run, [reports[part.name] for part in parts], resumed=len(done))

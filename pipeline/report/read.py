@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -109,10 +109,9 @@ def _read_subset(path: str) -> Subset:
 def _manifest_of(subset: Subset) -> Manifest | None:
     """The manifest that NAME.json holds beside the recipe; None where the subset was made by something else."""
     said = {"facts": {}, **subset.made}
-    wanted = [f.name for f in fields(Manifest)]
-    if not all(name in said for name in wanted):
+    if not all(f.name in said for f in fields(Manifest) if f.default is MISSING):
         return None
-    return manifest_from_json(json.dumps({name: said[name] for name in wanted}).encode())
+    return manifest_from_json(json.dumps({f.name: said[f.name] for f in fields(Manifest) if f.name in said}).encode())
 
 
 def _read_ranking(path: str, subsets: Sequence[Subset]) -> tuple[dict[str, Any], ...]:

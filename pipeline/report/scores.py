@@ -39,7 +39,7 @@ def scan(files: Sequence[str], subsets: Sequence[Subset], pairs: int) -> tuple[V
     the same pairs show the same pairs. Memory: one batch of rows, the subsets, the samples.
     """
     views = tuple(View(subset=subset) for subset in subsets) or (View(subset=None),)
-    members = [Members(subset.uids) for subset in subsets] or [None]
+    members = [Members(view.subset.uids) if view.subset else None for view in views]
     for uids, batch in _batches(files):
         for view, kept in zip(views, members, strict=True):
             is_kept = np.ones(len(uids), dtype=bool) if kept is None else kept.among(uids)

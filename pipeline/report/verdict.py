@@ -1,4 +1,4 @@
-"""Ranking rows, of which read.py says whether they are of a random subset → words: who beats no_filter, who ties, and the one sentence at the top of the report."""
+"""Ranking rows → words: who beats no_filter, who ties, and the one sentence at the top of the report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ BASELINE = "no_filter"
 RANDOM = "random_subset"
 AVERAGE = "average"
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # of the ranking, and `is_random`: whether its filter is a random subset
 
 
 def final_rows(rows: Sequence[Row]) -> list[Row]:
@@ -35,7 +35,7 @@ def is_random(name: str, made: Mapping[str, Any]) -> bool:
 
 def is_control(row: Row) -> bool:
     """Whether a ranking row is there to compare with: no filter, or a random subset of a filter's size."""
-    return row["filter"] == BASELINE or row["is_random"]
+    return bool(row["filter"] == BASELINE or row["is_random"])
 
 
 def headline(rows: Sequence[Row]) -> str:

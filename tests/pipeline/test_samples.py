@@ -43,8 +43,7 @@ def test_a_whole_sample_is_a_pair():
         ({"png": "absent"}, "no_image"),
         ({"png": None}, "too_large_image"),
         ({"txt": "absent"}, "no_caption"),
-        ({"txt": b""}, "no_caption"),
-        ({"txt": b" \n"}, "no_caption"),
+        ({"txt": "absent", "json": {"uid": UID, "caption": 3}}, "no_caption"),
         ({"json": {}}, "no_uid"),
         ({"json": {"uid": "xy"}}, "no_uid"),
     ],
@@ -56,6 +55,10 @@ def test_what_lacks_a_part_is_dropped_by_a_named_reason(members: dict, reason: s
 def test_null_in_the_json_leaves_what_the_sidecar_says():
     pair = pair_of(sample(txt="absent", json={"uid": None, "caption": None}), {"uid": UID, "caption": "beside"})
     assert (pair.uid, pair.caption) == (UID, "beside")
+
+
+def test_an_empty_caption_is_a_caption():
+    assert pair_of(sample(txt=b""), {"caption": "beside"}).caption == ""
 
 
 def test_the_first_known_kind_of_image_that_was_read_is_taken():
@@ -76,7 +79,8 @@ def test_score_and_train_take_the_same_samples_and_name_the_same_drops(tmp_path:
 
     weights, tar = tmp_path / "demo.pt", tmp_path / "00000.tar"
     torch.save(load_clip("demo", None).model.state_dict(), weights)
-    kinds = [{}, {"txt": b""}, {"json": {"uid": None}}, {"png": b"broken"}, {"png": "absent"}, {"json": {}}]
+    empty = {"txt": b"", "json": {"uid": f"{1:032x}"}}
+    kinds = [{}, empty, {"json": {"uid": None}}, {"png": b"broken"}, {"png": "absent"}, {"json": {}}]
     with tarfile.open(tar, "w") as archive:
         for i, kind in enumerate(kinds):
             for suffix, content in sample(**kind).members.items():
@@ -95,11 +99,10 @@ def test_score_and_train_take_the_same_samples_and_name_the_same_drops(tmp_path:
     assert reports[0].counts == reports[1].counts
     assert reports[0].counts == {
         "rows_in": 6,
-        "rows_out": 2,
+        "rows_out": 3,
         "dropped_broken_image": 1,
-        "dropped_no_caption": 1,
         "dropped_no_image": 1,
         "dropped_no_uid": 1,
     }
     uids = [pq.read_table(out / name)["uid"].to_pylist() for name in ("00000.parquet", "00000.rows")]
-    assert uids[0] == uids[1] == [UID, f"{2:032x}"]
+    assert uids[0] == uids[1] == [UID, f"{1:032x}", f"{2:032x}"]

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.demo.site import write_site
@@ -24,3 +25,13 @@ def small_web(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     wats = write_wats(f"{folder}/wat", web, files=2)
     write_truth(f"{folder}/truth.parquet", web)
     return SimpleNamespace(web=web, folder=folder, site=f"{folder}/site", wats=wats, truth=f"{folder}/truth.parquet")
+
+
+@pytest.fixture(scope="session")
+def kinds_by_uid(small_web: SimpleNamespace) -> dict[str, str]:
+    """Kind by uid; of a pair that stands on several pages, the kind of its original."""
+    kinds: dict[str, str] = {}
+    for row in pq.read_table(small_web.truth, columns=["uid", "kind"]).to_pylist():
+        if row["uid"] is not None and kinds.get(row["uid"], "duplicate_exact") == "duplicate_exact":
+            kinds[row["uid"]] = row["kind"]
+    return kinds

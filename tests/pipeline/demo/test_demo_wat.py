@@ -3,10 +3,11 @@ import json
 import zlib
 
 import pyarrow.parquet as pq
-import pytest
 
 from pipeline.demo import html
 from pipeline.demo.page_metadata import metadata_of
+from pipeline.extract import ExtractConfig
+from pipeline.extract import run as extract
 
 
 def members(path):
@@ -141,8 +142,7 @@ def test_the_wat_is_gzip_that_any_reader_takes(small_web):
 
 
 def test_extract_finds_exactly_the_candidates_of_the_truth(small_web, tmp_path):
-    extract = pytest.importorskip("pipeline.extract")
-    extract.run(extract.ExtractConfig(wat=tuple(small_web.wats), out=f"{tmp_path}/candidates"))
+    extract(ExtractConfig(wat=tuple(small_web.wats), out=f"{tmp_path}/candidates"))
     columns = ["uid", "url", "text", "page_url"]
     found = pq.read_table(f"{tmp_path}/candidates").to_pylist()
     truth = [row for row in pq.read_table(small_web.truth).to_pylist() if row["candidate"]]
@@ -152,8 +152,7 @@ def test_extract_finds_exactly_the_candidates_of_the_truth(small_web, tmp_path):
 
 
 def test_extract_reads_what_pages_say_of_their_use(small_web, tmp_path):
-    extract = pytest.importorskip("pipeline.extract")
-    extract.run(extract.ExtractConfig(wat=tuple(small_web.wats), out=f"{tmp_path}/candidates"))
+    extract(ExtractConfig(wat=tuple(small_web.wats), out=f"{tmp_path}/candidates"))
     pages = {page.url: page for page in small_web.web.pages}
     for row in pq.read_table(f"{tmp_path}/candidates").to_pylist():
         page = pages[row["page_url"]]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.demo import html
 from pipeline.demo.site import Site, canonical, write_site
-from pipeline.demo.truth import TRUTH, compare_subset, good_uids, kinds_by_uid
+from pipeline.demo.truth import TRUTH, compare_subset, good_uids
 from pipeline.demo.wat import write_wats
 from pipeline.demo.web import Link, plan_web
 from schemas.subsets import uids_to_array
@@ -129,14 +129,14 @@ def test_the_truth_has_a_row_per_link_and_the_uid_of_its_text_and_url(small_web)
             assert not row["opted_out"]
 
 
-def test_an_exact_copy_has_the_uid_of_its_original(small_web):
+def test_an_exact_copy_has_the_uid_of_its_original(small_web, kinds_by_uid):
     rows = pq.read_table(small_web.truth).to_pylist()
     clean = {row["uid"]: row for row in rows if row["kind"] == "clean"}
     copies = [row for row in rows if row["kind"] == "duplicate_exact"]
     assert copies
     for row in copies:
         assert clean[row["uid"]]["is_good"]
-        assert kinds_by_uid(small_web.truth)[row["uid"]] == "clean"
+        assert kinds_by_uid[row["uid"]] == "clean"
 
 
 def test_precision_and_recall_are_among_the_downloaded(small_web, tmp_path):

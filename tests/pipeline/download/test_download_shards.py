@@ -161,3 +161,11 @@ def test_the_other_engine_says_what_to_install_where_it_is_missing(tmp_path, mak
     with pytest.raises(UserError, match=r"pip install 'webpairs\[img2dataset\]'"):
         run(DownloadConfig(pool=str(pool), out=str(tmp_path / "out"), engine="img2dataset"))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_other_engine_on_spark_is_refused_before_anything_is_written(tmp_path, make):
+    pool = make.pool(tmp_path / "pool", [("http://a.example/1.jpg", "a")])
+    config = DownloadConfig(pool=str(pool), out=str(tmp_path / "out"), engine="img2dataset")
+    with pytest.raises(UsageError, match=r"^--engine img2dataset: runs on one machine, not on Spark; .+$"):
+        run(config, spark=object())
+    assert not (tmp_path / "out").exists()

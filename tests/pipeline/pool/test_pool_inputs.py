@@ -38,6 +38,15 @@ def test_a_part_that_extract_s_manifest_does_not_list_is_not_read(extracted, tmp
     assert sum(pq.read_metadata(path).num_rows for path in files) == 2
 
 
+def test_left_over_parts_alone_are_no_candidates(extracted, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.wat.gz").write_bytes(b"no WAT any more")
+        (extracted / "_parts" / f"{next(extracted.glob(f'{name}-*')).stem}.json").unlink()
+    extract(ExtractConfig(out=str(extracted), wat=(str(tmp_path),)))
+    with pytest.raises(UserError, match=f"{extracted}: no candidates"):
+        candidate_files(str(extracted))
+
+
 def test_a_part_that_the_manifest_lists_and_is_not_there_is_named(extracted):
     lost = next(extracted.glob("b-*.parquet"))
     lost.unlink()

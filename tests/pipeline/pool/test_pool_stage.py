@@ -150,6 +150,20 @@ def test_a_part_that_cannot_be_written_is_told_in_one_line(spark, config):
 
 
 @pytest.mark.slow
+def test_the_embedded_spark_uses_as_many_cores_as_workers_are_asked_for(config, tmp_path):
+    events, settings = tmp_path / "events", tmp_path / "settings"
+    events.mkdir()
+    settings.mkdir()
+    said = {"enabled": "true", "compress": "false", "dir": events.as_uri()}
+    (settings / "spark-defaults.conf").write_text("".join(f"spark.eventLog.{name} {value}\n" for name, value in said.items()))
+    words = ["pool", "--candidates", config.candidates, "--out", config.out, "--partitions", "2", "--workers", "3"]
+    command = [sys.executable, "-m", "pipeline.cli", *words]
+    subprocess.run(command, env={**os.environ, "SPARK_CONF_DIR": str(settings)}, check=True, capture_output=True, timeout=120)
+    told = "".join(path.read_text() for path in events.rglob("*") if path.is_file())
+    assert '"spark.master":"local[3]"' in told
+
+
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_the_pool_is_the_same(spark, tmp_path, row, write):
     rows = [[row(text=f"cat {n} in file {f}") for n in range(2000)] for f in range(4)]
     candidates = write(tmp_path / "candidates", *rows)

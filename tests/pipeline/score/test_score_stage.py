@@ -189,9 +189,10 @@ def test_the_same_shards_give_the_same_bytes(score, shards: Path, tmp_path: Path
 
 
 def test_a_second_run_does_only_what_is_missing(score, shards: Path, tmp_path: Path, sample, write_tar):
+    write_tar(shards / "00001.tar", sample(9))
     score(shards)
     before = (tmp_path / "out" / "00000.npz").stat().st_mtime_ns
-    write_tar(shards / "00001.tar", sample(9))
+    (tmp_path / "out" / "00001.parquet").unlink()
     score(shards, batch_size=2)
     assert (tmp_path / "out" / "00000.npz").stat().st_mtime_ns == before
     assert pq.read_metadata(tmp_path / "out" / "00001.parquet").num_rows == 1
