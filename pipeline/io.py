@@ -252,13 +252,6 @@ def is_local(path: str) -> bool:
     return "://" not in path or path.startswith(("file://", "local://"))
 
 
-def spark_path(path: str) -> str:
-    """The path as Spark's file systems spell it: s3:// becomes s3a://, a local path becomes absolute."""
-    if path.startswith("s3://"):
-        return "s3a://" + path.removeprefix("s3://")
-    return os.path.abspath(path) if is_local(path) else path
-
-
 def arrow_filesystem(path: str) -> tuple[Any, str]:
     """The pair (filesystem, path) that pyarrow's readers and writers take."""
     fs, name = url_to_fs(path)

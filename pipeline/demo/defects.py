@@ -9,8 +9,9 @@ from random import Random
 from typing import Literal
 
 from pipeline.demo import texts
+from pipeline.demo.captions import caption
 from pipeline.demo.pictures import ENCODINGS, Picture
-from pipeline.demo.scenes import Scene, caption, sample_scene
+from pipeline.demo.scenes import Scene, sample_scene
 from pipeline.demo.translations import LANGUAGES, caption_in
 
 Answer = Literal[

@@ -1,4 +1,4 @@
-"""The demo's pictures: a Scene says what is to be seen, `draw` renders it, `caption` (captions.py) says it in English.
+"""The demo's pictures: a Scene says what is to be seen, `draw` renders it; captions.py says it in English.
 
 Everything follows from the scene's own fields: the same scene and size give the same pixels.
 """
@@ -10,7 +10,6 @@ from random import Random
 from PIL import Image, ImageChops, ImageFilter
 
 from pipeline.demo.backgrounds import BACKGROUNDS, add_grain
-from pipeline.demo.captions import caption
 from pipeline.demo.shapes import DRAWINGS, PALETTE, draw_thing
 
 SHAPES = tuple(DRAWINGS)
@@ -18,7 +17,7 @@ COLOURS = tuple(PALETTE)
 BACKDROPS = tuple(BACKGROUNDS)
 SIZES = {"small": 0.42, "medium": 0.6, "large": 0.8}
 
-__all__ = ["BACKDROPS", "COLOURS", "SHAPES", "SIZES", "Scene", "Thing", "caption", "draw", "sample_scene"]
+__all__ = ["BACKDROPS", "COLOURS", "SHAPES", "SIZES", "Scene", "Thing", "draw", "sample_scene"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,11 +53,6 @@ def test_a_missing_folder_is_named(tmp_path):
         io.list_files(str(tmp_path / "nowhere"), ".parquet")
 
 
-def test_spark_spells_s3_with_an_a():
-    assert io.spark_path("s3://bucket/x") == "s3a://bucket/x"
-    assert io.spark_path("/x") == "/x"
-
-
 def write_new(path):
     with io.atomic_write(str(path)) as file:
         file.write(b"new")

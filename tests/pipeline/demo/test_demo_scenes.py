@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.demo import translations
-from pipeline.demo.captions import NAMES, PLACES
-from pipeline.demo.scenes import BACKDROPS, COLOURS, SHAPES, SIZES, caption, draw, sample_scene
+from pipeline.demo.captions import NAMES, PLACES, caption
+from pipeline.demo.scenes import BACKDROPS, COLOURS, SHAPES, SIZES, draw, sample_scene
 
 
 def scene_of(**changes):
