@@ -122,8 +122,7 @@ def finish(manifest: Any, arguments: Any) -> int:
     """Say what a stage did and what it could not do; the exit status."""
     if manifest is None:
         return 0
-    counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts.items())
-    print(one_line(f"{manifest.stage}: {counts or 'no rows'} → {_where(arguments)}  ({manifest.duration_s:.1f} s)"))
+    print(one_line(f"{manifest.stage}: {manifest.summary or 'no rows'} → {_where(arguments)}  ({manifest.duration_s:.1f} s)"))
     for report in [*manifest.failed_inputs, *manifest.partial_inputs][:10]:
         error = report.error.removeprefix(f"{report.path}: ")
         print(one_line(f"webpairs: {report.status}: {report.path}: {error}"), file=sys.stderr)

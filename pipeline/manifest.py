@@ -4,8 +4,11 @@ import dataclasses
 import hashlib
 import json
 import resource
+import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal
 
@@ -68,6 +71,11 @@ class Manifest:
     content_hash: str = ""  # of the names and sizes of the parts' files; "" where the stage writes no folder of parts
 
     @property
+    def summary(self) -> str:
+        """The counts as one line, "" where there are none."""
+        return ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
+
+    @property
     def failed_inputs(self) -> list[InputReport]:
         """The inputs of which nothing could be read."""
         return [report for report in self.inputs if report.status == "failed"]
@@ -76,6 +84,51 @@ class Manifest:
     def partial_inputs(self) -> list[InputReport]:
         """The inputs that were damaged but gave something."""
         return [report for report in self.inputs if report.status == "partial"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of a stage: the stage's name, the folder or file it writes, the config as recorded, and when it began."""
+
+    stage: str
+    out: str
+    described: dict[str, Any]
+    started_at: str
+    started: float  # time.monotonic(), s
+
+    @classmethod
+    def begun(cls, stage: str, out: str, described: dict[str, Any]) -> "Run":
+        """A run that begins now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(stage=stage, out=out, described=described, started_at=now, started=time.monotonic())
+
+    def manifest(
+        self,
+        *,
+        counts: dict[str, int],
+        inputs: Iterable[InputReport],
+        parts: Iterable[str],
+        facts: dict[str, Any],
+        peaks: Iterable[int] = (),
+        resumed: int = 0,
+        content_hash: str = "",
+    ) -> Manifest:
+        """The account of the run, ended now; `peaks` are the peak RSS of other processes that worked for it, bytes."""
+        return Manifest(
+            stage=self.stage,
+            config=self.described,
+            config_hash=hash_of(self.described),
+            content_hash=content_hash,
+            versions=versions(),
+            counts=counts,
+            inputs=tuple(inputs),
+            parts=tuple(parts),
+            parts_resumed=resumed,
+            facts=facts,
+            started_at=self.started_at,
+            duration_s=round(time.monotonic() - self.started, 3),
+            peak_rss_bytes=max([peak_rss_bytes(), *peaks]),
+        )
 
 
 def to_json(described: Any) -> bytes:

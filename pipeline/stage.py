@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any
 
@@ -23,12 +22,12 @@ from pipeline.manifest import (
     InputReport,
     Manifest,
     PartReport,
+    Run,
     hash_of,
     output_config,
     peak_rss_bytes,
     to_json,
     total,
-    versions,
 )
 from pipeline.progress import progress
 from pipeline.workers import each_in_a_worker
@@ -76,17 +75,6 @@ class PartFolder:
 Work = Callable[[Any, Part, PartFolder], PartReport]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One run of a stage on its folder: the stage's name, the folder, the config as recorded, and when it began."""
-
-    stage: str
-    out: str
-    described: dict[str, Any]
-    started_at: str
-    started: float  # time.monotonic(), s
-
-
 def run_stage(
     stage: str, config: Any, parts: Sequence[Part], work: Work, *, out: str, upstream: Sequence[str] = (), spark: Any = None
 ) -> Manifest:
@@ -128,26 +116,19 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
     io.remove(io.join(out, MANIFEST_NAME))
     for folder in (out, io.join(out, PARTS_FOLDER)):
         io.sweep(folder)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Run(stage=stage, out=out, described=described, started_at=now, started=time.monotonic())
+    return Run.begun(stage, out, described)
 
 
 def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0) -> Manifest:
     """Write and return the manifest over all parts' reports: from now on the folder is complete."""
-    manifest = Manifest(
-        stage=run.stage,
-        config=run.described,
-        config_hash=hash_of(run.described),
+    manifest = run.manifest(
         content_hash=_content_hash(run.out, {name for report in reports for name in report.files}),
-        versions=versions(),
         counts=total([report.counts for report in reports]),
-        inputs=tuple(i for report in reports for i in report.inputs),
-        parts=tuple(report.name for report in reports if not report.failed),
-        parts_resumed=resumed,
+        inputs=(i for report in reports for i in report.inputs),
+        parts=(report.name for report in reports if not report.failed),
+        resumed=resumed,
         facts={report.name: report.facts for report in reports if report.facts},
-        started_at=run.started_at,
-        duration_s=round(time.monotonic() - run.started, 3),
-        peak_rss_bytes=max([peak_rss_bytes(), *(report.peak_rss_bytes for report in reports)]),
+        peaks=(report.peak_rss_bytes for report in reports),
     )
     with io.atomic_write(io.join(run.out, MANIFEST_NAME)) as file:
         file.write(to_json(manifest))

@@ -4,6 +4,9 @@ import pyarrow as pa
 
 from schemas.columns import column, required, table
 
+BASELINE = "no_filter"  # what every filter is compared with
+AVERAGE = "average"  # the task that is the mean over all tasks
+
 RANKINGS = table(
     "One metric of one filter at one compute, with its uncertainty over seeds and test items.",
     [

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.demo.truth import compare_subset
+from schemas.rankings import AVERAGE
 
 TRUTH_OF_FILTERS = "truth_of_filters.json"
 
@@ -38,7 +39,7 @@ def ranking_table(ranking: str) -> str:
     """The ranking at the most samples seen, on the average over tasks, as a table for a terminal."""
     rows = pq.read_table(ranking).to_pylist()
     seen = max(row["samples_seen"] for row in rows)
-    shown = [row for row in rows if row["samples_seen"] == seen and row["task"] == "average"]
+    shown = [row for row in rows if row["samples_seen"] == seen and row["task"] == AVERAGE]
     head = f"{'filter':<26}{'mean':>8}{'sd':>7}{'95 %':>16}{'over no_filter':>16}{'95 %':>18}  verdict"
     return "\n".join([head, *(_ranking_line(row) for row in sorted(shown, key=lambda row: -row["mean"]))])
 

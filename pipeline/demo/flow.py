@@ -151,8 +151,7 @@ def _told(doing: str) -> Iterator[None]:
 
 
 def _say(manifest: Manifest, name: str = "") -> None:
-    counts = ", ".join(f"{reason} {count:,}" for reason, count in manifest.counts.items())
-    print(f"{manifest.stage}{f' {name}' if name else ''}: {counts}  ({manifest.duration_s:.1f} s)", flush=True)
+    print(f"{manifest.stage}{f' {name}' if name else ''}: {manifest.summary}  ({manifest.duration_s:.1f} s)", flush=True)
     if manifest.failed_inputs:
         failure = manifest.failed_inputs[0]
         raise UserError(f"{failure.path}: {failure.error}")

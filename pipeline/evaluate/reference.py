@@ -1,10 +1,8 @@
 """One reference model, all its checkpoints, all tasks: results.jsonl, results.items.npz and, written last, results.json."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline import io
@@ -16,12 +14,11 @@ from pipeline.evaluate.zero_shot import decode_images, score_items
 from pipeline.manifest import (
     InputReport,
     Manifest,
+    Run,
     hash_of,
     manifest_from_json,
     output_config,
-    peak_rss_bytes,
     to_json,
-    versions,
 )
 from pipeline.progress import progress
 from pipeline.stage import require_complete
@@ -47,10 +44,10 @@ def evaluate(config: "EvaluateConfig") -> Manifest:
     out = config.out or io.join(config.model, RESULTS_NAME)
     if config.batch_size < 1 or not out.endswith(".jsonl"):
         raise UsageError(f"--batch-size {config.batch_size} must be at least 1, and --out {out} must end in .jsonl")
-    config, started = replace(config, out=out), time.monotonic()
+    config = replace(config, out=out)
     told, files = _read_run(config), task_files(config.eval)
-    described = _described(config, files)
-    standing = _standing(out, described)
+    run = Run.begun("evaluate", out, _described(config, files))
+    standing = _standing(out, run.described)
     if standing:
         return standing
     for path in (items_path(out), out, _account_path(out)):
@@ -64,7 +61,7 @@ def evaluate(config: "EvaluateConfig") -> Manifest:
         reports.append(report)
     _refuse(results, reports, config.eval)
     _write(results, out)
-    manifest = _manifest(described, results, reports, started)
+    manifest = _manifest(run, results, reports)
     with io.atomic_write(_account_path(out)) as file:
         file.write(to_json(manifest))
     return manifest
@@ -162,19 +159,11 @@ def _account_path(out: str) -> str:
     return out.removesuffix("l")
 
 
-def _manifest(described: dict[str, Any], results: Sequence[Result], reports: Sequence[InputReport], started: float) -> Manifest:
+def _manifest(run: Run, results: Sequence[Result], reports: Sequence[InputReport]) -> Manifest:
     good = [report for report in reports if report.status == "ok"]
-    return Manifest(
-        stage="evaluate",
-        config=described,
-        config_hash=hash_of(described),
-        versions=versions(),
+    return run.manifest(
         counts={"rows_in": sum(r.rows for r in good), "results": len(results), "failed_tasks": len(reports) - len(good)},
-        inputs=tuple(reports),
-        parts=tuple(io.stem(report.path) for report in good),
-        parts_resumed=0,
+        inputs=reports,
+        parts=(io.stem(report.path) for report in good),
         facts={},
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        duration_s=round(time.monotonic() - started, 3),
-        peak_rss_bytes=peak_rss_bytes(),
     )

@@ -1,10 +1,8 @@
 """The selection: a named filter over the metadata files → the subset's .npy and the account beside it."""
 
 import dataclasses
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -16,7 +14,7 @@ from pipeline import io
 from pipeline.filter import FilterConfig
 from pipeline.filter.account import Waterfall, account
 from pipeline.filter.metadata import columns_at_hand, metadata_files, read_batches, read_readable, require_scored
-from pipeline.manifest import InputReport, Manifest, hash_of, output_config, peak_rss_bytes, to_json, versions
+from pipeline.manifest import InputReport, Manifest, Run, output_config, peak_rss_bytes, to_json
 from pipeline.progress import progress
 from pipeline.stage import require_complete
 from pipeline.subset_file import read_subset, write_subset
@@ -37,8 +35,8 @@ class FileResult:
 
 def select(config: FilterConfig) -> Manifest:
     """Do the selection that `config` asks for: NAME.json is written last."""
-    started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     described = {"stage": "filter", **output_config(config), "upstream": require_complete(config.metadata_dir)}
+    run = Run.begun("filter", config.save_path, described)
     files = metadata_files(config.metadata_dir)
     asked = build(_request(config, columns_at_hand(files)))
     require_scored(config.metadata_dir, files, asked.reads)
@@ -47,19 +45,12 @@ def select(config: FilterConfig) -> Manifest:
     _require_some(results)
     kept = sort_rows(np.concatenate([np.empty(0, SUBSET_DTYPE), *(result.kept for result in results)]))
     waterfall = Waterfall.total(rules_of(chosen), [result.waterfall for result in results])
-    manifest = Manifest(
-        stage="filter",
-        config=described,
-        config_hash=hash_of(described),
-        versions=versions(),
+    manifest = run.manifest(
         counts={"rows_in": waterfall.rows_in, "rows_out": len(kept), **waterfall.dropped()},
-        inputs=tuple(result.report for result in results),
-        parts=tuple(io.stem(result.report.path) for result in results if result.report.status != "failed"),
-        parts_resumed=0,
+        inputs=(result.report for result in results),
+        parts=(io.stem(result.report.path) for result in results if result.report.status != "failed"),
         facts=account(config.name, asked, chosen, waterfall),
-        started_at=started_at,
-        duration_s=round(time.monotonic() - started, 3),
-        peak_rss_bytes=max([peak_rss_bytes(), *(result.peak_rss_bytes for result in results)]),
+        peaks=(result.peak_rss_bytes for result in results),
     )
     _save(config.save_path, kept, manifest)
     return manifest

@@ -85,7 +85,7 @@ def run(config: PoolConfig, spark: Any = None) -> Manifest:
 
 def _still_good(done: dict[str, PartReport], out: str) -> dict[str, PartReport]:
     """All, or none where an input was not read whole: its rows belong into every part, so every part is made anew."""
-    damaged = {name for name, part in done.items() if any(report.status != "ok" for report in part.inputs)}
+    damaged = {name for name, part in done.items() if part.damaged}
     if not damaged:
         return done
     # What tells of the damage goes last: killed in between, the next run still knows.

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from schemas.rankings import AVERAGE
+
 Row = dict[str, Any]
 
 _HEAD = """# Ranking
@@ -38,7 +40,7 @@ def _compute_section(rows: Sequence[Row], duels: Sequence[Row]) -> list[str]:
     elif min(seeds) < 5:
         lines += [f"{min(seeds)} seeds: intervals are wide because so few say little of the spread (Student's t).", ""]
     for (task, metric), group in groupby(rows, key=lambda row: (row["task"], row["metric"])):
-        if task == "average" or metric in ("acc1", "mean_recall@1"):
+        if task == AVERAGE or metric in ("acc1", "mean_recall@1"):
             lines += _task_table(task, metric, sorted(group, key=lambda row: (-row["mean"], row["filter"])))
     return lines + _duel_lines(duels)
 
@@ -64,7 +66,7 @@ def _line(row: Row) -> str:
         f"{100 * row['mean']:.1f}{spread}",
         interval,
         _difference(row) if row.get("difference") is not None else "–",
-        _p(row.get("p_better_than_no_filter")),
+        p_text(row.get("p_better_than_no_filter")),
         row.get("verdict") or "–",
     ]
     return f"| {' | '.join(cells)} |"
@@ -83,7 +85,7 @@ def _duel_lines(duels: Sequence[Row]) -> list[str]:
 
 
 def _duel_line(duel: Row) -> str:
-    return f"| {_cell(duel['filter'])} | {_cell(duel['other'])} | {_difference(duel)} | {_p(duel['p'])} | {duel['verdict']} |"
+    return f"| {_cell(duel['filter'])} | {_cell(duel['other'])} | {_difference(duel)} | {p_text(duel['p'])} | {duel['verdict']} |"
 
 
 def _difference(row: Row) -> str:
@@ -91,7 +93,8 @@ def _difference(row: Row) -> str:
     return f"{100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
 
 
-def _p(p: float | None) -> str:
+def p_text(p: float | None) -> str:
+    """A p value as it is printed: three digits, never `0.000`."""
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -13,13 +13,11 @@ from pipeline.rank.markdown import render
 from pipeline.rank.runs import Group, read_groups, results_files
 from pipeline.stage import Part, begin, end, part_folder
 from schemas.errors import UsageError
-from schemas.rankings import RANKINGS
+from schemas.rankings import AVERAGE, BASELINE, RANKINGS
 
 if TYPE_CHECKING:
     from pipeline.rank import RankConfig
 
-BASELINE = "no_filter"
-AVERAGE = "average"
 MAIN = "main_metric"
 _PART = Part(name="ranking")
 

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from pipeline.report.scores import EDGES
 from pipeline.report.svg import BLUE, GREEN, INK, MUTED, OCHRE, ORANGE, PANEL, PURPLE, draw_svg, plain
 from pipeline.report.text import words
-from pipeline.report.verdict import BASELINE, baseline_of, is_control, verdict
+from pipeline.report.verdict import baseline_of, is_control, verdict
+from schemas.rankings import BASELINE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

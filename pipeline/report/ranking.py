@@ -6,8 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.rank.markdown import p_text
 from pipeline.report.charts import curve, intervals, intervals_and_differences
-from pipeline.report.verdict import AVERAGE, Row, final_rows, p_text, signed, verdict
+from pipeline.report.verdict import Row, final_rows, signed, verdict
+from schemas.rankings import AVERAGE
 
 
 @dataclass(frozen=True, kw_only=True)

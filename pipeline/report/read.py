@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.manifest import MANIFEST_NAME, Manifest, manifest_from_json
-from pipeline.report.verdict import BASELINE, is_random
+from pipeline.report.verdict import is_random
 from pipeline.subset_file import read_subset
 from schemas.errors import UserError
-from schemas.rankings import RANKINGS
+from schemas.rankings import BASELINE, RANKINGS
 
 # What each command writes under a root, in the order of the flow.
 FOLDERS = {

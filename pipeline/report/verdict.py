@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BASELINE = "no_filter"
+from pipeline.rank.markdown import p_text
+from schemas.rankings import AVERAGE, BASELINE
+
 RANDOM = "random_subset"
-AVERAGE = "average"
 
 Row = dict[str, Any]  # of the ranking, and `is_random`: whether its filter is a random subset
 
@@ -46,13 +47,6 @@ def headline(rows: Sequence[Row]) -> str:
         return ""
     best = max(filters, key=lambda row: (row["samples_seen"], verdict(row) == "better", row["mean"], row["filter"]))
     return f"{_claim(best, rows)} {_where(best)}{_controls(best, final, rows)}."
-
-
-def p_text(p: float | None) -> str:
-    """A p value as it is printed: three digits, never `0.000`."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _claim(best: Row, rows: Sequence[Row]) -> str:
