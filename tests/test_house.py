@@ -13,7 +13,7 @@ from pipeline.cli import COMMANDS
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ["schemas", "filters", "pipeline", "jobs"]
 SOURCES = sorted(p for name in PACKAGES for p in (REPOSITORY / name).rglob("*.py"))
-HEAVY = {"torch", "pyspark", "faiss", "open_clip", "torchvision"}
+HEAVY = {"torch", "pyspark", "faiss", "open_clip", "torchvision", "numba"}
 # The stages that compute with torch, and the one module that knows Spark. schemas/spark.py converts and imports it inside.
 TORCH_AT_TOP = ("pipeline/clip.py", "pipeline/torchvision_ops.py", "pipeline/score/", "pipeline/train/", "pipeline/evaluate/")
 
@@ -47,7 +47,8 @@ def test_imports_go_left_to_right_only(path: Path):
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_heavy_libraries_are_imported_at_top_only_by_the_stages_that_compute_with_them(path: Path):
     heavy = names_imported(top_level(ast.parse(path.read_text()))) & HEAVY
-    allowed = HEAVY - {"pyspark"} if relative(path).startswith(TORCH_AT_TOP) else set()
+    allowed = HEAVY - {"pyspark", "numba"} if relative(path).startswith(TORCH_AT_TOP) else set()
+    allowed |= {"numba"} if relative(path).startswith("pipeline/extract/compiled/") else set()
     assert heavy <= allowed
 
 

@@ -1,7 +1,7 @@
 """WAT file → pieces of uncompressed bytes: gzip (a member per record, or many), zstd or plain, damage skipped.
 
-A WAT is one gzip member per record. Each is inflated in one call by libdeflate, from its header to the next one; where that
-fails (large members, a header's bytes by chance inside a member, damage) zlib streams the member and says where it ends.
+This is the way that takes anything: zlib streams a gzip member of any size and says where it ends. The usual members of a WAT
+never come here; `batches` inflates them faster.
 """
 
 import zlib
@@ -11,7 +11,6 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 import zstandard
-from deflate import DeflateError, gzip_decompress
 
 from pipeline.extract.window import Window
 from schemas.errors import UserError
@@ -20,9 +19,7 @@ GZIP_SIGN = b"\x1f\x8b\x08"  # RFC 1952: ID1, ID2, CM = deflate
 ZSTD_SIGN = b"\x28\xb5\x2f\xfd"  # RFC 8878
 WARC_SIGN = b"WARC/"
 RECORD_END = b"\r\n\r\n"
-_SMALLEST_MEMBER = 18  # bytes: header 10, footer 8
-_SPAN_BYTES = 8 << 20  # a member longer than this, compressed, is streamed
-_WHOLE_BYTES = 32 << 20  # … and so is one larger than this, inflated
+SPAN_BYTES = 8 << 20  # how far ahead is looked for the end of something
 _PIECE_BYTES = 1 << 20
 _FEED_BYTES = 256 << 10
 _ZSTD_FEED_BYTES = 8 << 10  # zstd cannot bound its output, so its input is kept small
@@ -60,7 +57,9 @@ def read_pieces(window: Window, path: str, tally: Counter[str]) -> Iterator[Piec
     if not window.reaches(0, keep=0):
         raise UserError(f"{path}: the file is empty")
     if window.starts_with(GZIP_SIGN, 0):
-        yield from _gzip_pieces(window, tally)
+        members = GzipMembers(window, tally)
+        while members.more():
+            yield from members.pieces()
     elif window.starts_with(ZSTD_SIGN, 0):
         yield from _zstd_pieces(window, tally)
     elif window.starts_with(WARC_SIGN, 0):
@@ -69,51 +68,49 @@ def read_pieces(window: Window, path: str, tally: Counter[str]) -> Iterator[Piec
         raise UserError(f"{path}: not a WAT: begins neither as gzip or zstd nor with WARC/")
 
 
-def _gzip_pieces(window: Window, tally: Counter[str]) -> Iterator[Piece]:
-    at, sound = 0, True
-    while window.reaches(at, keep=at):
-        end = window.find(GZIP_SIGN, at + _SMALLEST_MEMBER, keep=at, within=_SPAN_BYTES)
-        whole = None if end is None else _inflate_whole(window.view(at, end))
-        if whole is not None and end is not None:
-            yield Piece(at, whole, Joint.MEMBER)
-            at, sound = end, True
-            continue
-        padded = _after_padding(window, at)
-        if padded > at:
-            at = padded
-            continue
+class GzipMembers:
+    """The members of a gzip file one by one, past padding and damage. Counts `damaged_members`, `truncated_files` in `tally`."""
+
+    def __init__(self, window: Window, tally: Counter[str]) -> None:
+        self.at = 0  # offset of the next member
+        self._window = window
+        self._tally = tally
+        self._sound = True
+
+    def more(self) -> bool:
+        """Whether the file goes on."""
+        return self._window.reaches(self.at, keep=self.at)
+
+    def skip_to(self, at: int) -> None:
+        """Go on at `at`: the members before it were read elsewhere, and were sound."""
+        self.at, self._sound = at, True
+
+    def pieces(self) -> Iterator[Piece]:
+        """The next member's pieces; an empty GAP in the place of what cannot be read."""
+        self.at = _after_padding(self._window, start := self.at)
+        if self.at > start or not self.more():
+            return
         try:
-            at = yield from _stream(window, at, zlib.decompressobj(wbits=31), _FEED_BYTES)
-            sound = True
+            self.at = yield from _stream(self._window, self.at, zlib.decompressobj(wbits=31))
+            self._sound = True
         except MemberError as error:
-            yield Piece(at, b"", Joint.GAP)
-            at, sound = _after_damage(window, at, error, tally, sound=sound), False
+            yield Piece(self.at, b"", Joint.GAP)
+            self.at = self._after_damage(error)
+            self._sound = False
 
-
-def _after_damage(window: Window, at: int, error: MemberError, tally: Counter[str], *, sound: bool) -> int:
-    """The next header after a broken member at `at`, counting the damage once however many false headers it holds."""
-    start = max(at + 1, window.base)
-    following = window.find(GZIP_SIGN, start, keep=start, within=_SPAN_BYTES)
-    while following is None:
-        start = window.end - len(GZIP_SIGN) + 1
-        following = window.find(GZIP_SIGN, start, keep=start, within=_SPAN_BYTES)
-    if following == window.end and isinstance(error, TruncationError):
-        tally["truncated_files"] += 1
-    elif sound:
-        tally["damaged_members"] += 1
-    return following
-
-
-def _inflate_whole(member: memoryview) -> bytearray | None:
-    """The member inflated, or None where it is not exactly one member of moderate size."""
-    size = int.from_bytes(member[-4:], "little")  # ISIZE
-    if len(member) < _SMALLEST_MEMBER or not 0 < size <= _WHOLE_BYTES:
-        return None  # 0 too: libdeflate's binding answers b"" to a size of 0, whatever the member holds
-    try:
-        inflated: bytearray = gzip_decompress(member, size)
-    except DeflateError:
-        return None
-    return inflated if len(inflated) == size else None
+    def _after_damage(self, error: MemberError) -> int:
+        """The next header after the broken member, counting the damage once however many false headers it holds."""
+        window = self._window
+        start = max(self.at + 1, window.base)
+        following = window.find(GZIP_SIGN, start, keep=start, within=SPAN_BYTES)
+        while following is None:
+            start = window.end - len(GZIP_SIGN) + 1
+            following = window.find(GZIP_SIGN, start, keep=start, within=SPAN_BYTES)
+        if following == window.end and isinstance(error, TruncationError):
+            self._tally["truncated_files"] += 1
+        elif self._sound:
+            self._tally["damaged_members"] += 1
+        return following
 
 
 def _after_padding(window: Window, at: int) -> int:
@@ -127,12 +124,12 @@ def _after_padding(window: Window, at: int) -> int:
     return at
 
 
-def _stream(window: Window, at: int, inflater: "zlib._Decompress", feed_bytes: int) -> Generator[Piece, None, int]:
+def _stream(window: Window, at: int, inflater: "zlib._Decompress") -> Generator[Piece, None, int]:
     """Pieces of the member at `at`; returns the offset after it. Raises MemberError or TruncationError."""
     position, joint = at, Joint.MEMBER
     while not inflater.eof:
-        more = window.reaches(position, keep=max(at, position - _SPAN_BYTES))
-        fed = window.view(position, position + feed_bytes)
+        more = window.reaches(position, keep=max(at, position - SPAN_BYTES))
+        fed = window.view(position, position + _FEED_BYTES)
         try:
             data = inflater.decompress(fed, _PIECE_BYTES)
         except zlib.error as error:
@@ -175,7 +172,7 @@ def _plain_pieces(window: Window) -> Iterator[Piece]:
     """One piece per record: the JSON of a WAT never holds the bytes that stand between two records."""
     at, joint = 0, Joint.MEMBER
     while window.reaches(at, keep=at):
-        found = window.find(RECORD_END + WARC_SIGN, at, keep=at, within=_SPAN_BYTES)
+        found = window.find(RECORD_END + WARC_SIGN, at, keep=at, within=SPAN_BYTES)
         if found is None:
             end = window.end - len(RECORD_END + WARC_SIGN)
             yield Piece(at, bytes(window.view(at, end)), joint)

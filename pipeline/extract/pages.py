@@ -2,16 +2,19 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
 
 from pipeline.extract.urls import base_of
 
+IMAGE = "IMG@/src"
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
 
 class Page(NamedTuple):
-    """A page with HTML: its URL, the URL its links are relative to, when it was fetched (µs since epoch), and its parts."""
+    """A page with images: its URL, the URL its links are relative to, when it was fetched (µs since epoch), and its parts."""
 
     url: str
     base_url: str
@@ -31,6 +34,16 @@ def load(block: bytes) -> Any:
         return orjson.loads(block)
     except orjson.JSONDecodeError:
         return _load_tolerantly(block)
+
+
+def string_in(raw: bytes) -> str:
+    """The string whose JSON, without the quotes, is `raw`."""
+    if b"\\" not in raw:
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            pass
+    return str(load(b'"%b"' % raw))
 
 
 def _load_tolerantly(block: bytes) -> Any:
@@ -53,7 +66,7 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
 
 
 def page_of(record: Any, target: str) -> Page | None:
-    """The page that a metadata record describes, None where it describes no HTML.
+    """The page that a metadata record describes, None where it describes none with images.
 
     `target` is the WAT record's own WARC-Target-URI, for records whose envelope lacks it. WATs made from ARC files have an
     ARC-Header-Metadata in the place of WARC's. Raises ValueError where no URL of the page is given.
@@ -62,7 +75,7 @@ def page_of(record: Any, target: str) -> Page | None:
     response = object_of(object_of(envelope.get("Payload-Metadata")).get("HTTP-Response-Metadata"))
     html = object_of(response.get("HTML-Metadata"))
     links = objects_of(html.get("Links"))
-    if not links:
+    if not any(link.get("path") == IMAGE for link in links):
         return None
     warc = object_of(envelope.get("WARC-Header-Metadata"))
     arc = object_of(envelope.get("ARC-Header-Metadata"))
@@ -89,12 +102,11 @@ def fetched_at_us(date: Any) -> int | None:
     if not isinstance(date, str):
         return None
     try:
-        if re.fullmatch(r"[0-9]{14}", date):
+        if len(date) == 14 and re.fullmatch(r"[0-9]{14}", date):
             moment = datetime.strptime(date, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         else:
             moment = datetime.fromisoformat(date)
     except ValueError:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - _EPOCH) // _MICROSECOND

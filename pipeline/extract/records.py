@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.extract.members import RECORD_END, WARC_SIGN, Joint, Piece
@@ -14,6 +15,9 @@ _LENGTH = re.compile(rb"^Content-Length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECA
 _TARGET = re.compile(rb"^WARC-Target-URI:(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
+OffsetAt = Callable[[int], int]
+
+
 class Record(NamedTuple):
     """One WARC record: offset of its member in the file (bytes), WARC-Type in lower case, WARC-Target-URI, block."""
 
@@ -23,39 +27,85 @@ class Record(NamedTuple):
     block: bytes
 
 
-def read_records(pieces: Iterable[Piece], tally: Counter[str]) -> Iterator[Record]:
-    """The records of a file in order.
+class RecordAssembler:
+    """Puts records together from pieces.
 
     Counts in `tally`: `records`, `records_wrong_length`, `records_without_header` (bytes that begin no record),
     `records_too_long` (over 32 MiB), `records_cut_short` (the file, or what of it is sound, ends inside the record).
     """
-    pending, offset, searched = bytearray(), 0, 0
-    for piece in pieces:
-        if piece.joint is Joint.MEMBER and bytes(piece.data[:5]) == WARC_SIGN:
-            yield from _last_records(pending, offset, tally)
-            pending, offset, searched = _owned(piece.data), piece.offset, 0
-        elif piece.joint is Joint.GAP and piece.offset != offset:  # the broken member is another one
-            yield from _last_records(pending, offset, tally)
-            pending, offset, searched = bytearray(), piece.offset, 0
-        else:  # a record may also run on over members (BGZF cuts every 64 KiB)
-            pending += piece.data
-            rest = yield from _whole_records(pending, offset, tally, searched)
-            del pending[:rest]
-            offset = piece.offset if rest else offset
-            searched = len(pending)
+
+    def __init__(self, tally: Counter[str]) -> None:
+        self._tally = tally
+        self._pending = bytearray()
+        self._members: list[tuple[int, int]] = []  # where in `pending` members begin, and their offsets in the file
+        self._searched = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether something was begun that the next piece may complete."""
+        return bool(self._pending)
+
+    def push(self, piece: Piece) -> Iterator[Record]:
+        """The records that are complete now that `piece` has come."""
+        begins = piece.joint is Joint.MEMBER and bytes(piece.data[: len(WARC_SIGN)]) == WARC_SIGN
+        another_is_broken = piece.joint is Joint.GAP and piece.offset != self._offset_at(len(self._pending))
+        if begins or another_is_broken:
+            yield from self.finish()
+        if piece.joint is not Joint.WITHIN or not self._members:
+            self._members.append((len(self._pending), piece.offset))
+        if begins:
+            self._pending = _owned(piece.data)
+        elif not another_is_broken:  # a record may also run on over members (BGZF cuts every 64 KiB)
+            self._pending += piece.data
+            self._forget((yield from _whole_records(self._pending, self._offset_at, self._tally, self._searched)))
             if piece.joint is Joint.GAP:
-                pending, searched = bytearray(), 0
-            elif len(pending) > _MAX_RECORD_BYTES:
-                tally["records_too_long"] += 1
-                pending, searched = bytearray(), 0
-    yield from _last_records(pending, offset, tally)
+                self._forget(len(self._pending))
+            elif len(self._pending) > _MAX_RECORD_BYTES:
+                self._tally["records_too_long"] += 1
+                self._forget(len(self._pending))
+        if _is_whole(self._pending):
+            yield from self.finish()
+
+    def finish(self) -> Iterator[Record]:
+        """The records in what is left: nothing follows it."""
+        yield from _last_records(self._pending, self._offset_at, self._tally)
+        self._pending, self._searched = bytearray(), 0
+        self._members.clear()
+
+    def _forget(self, count: int) -> None:
+        """Drop the first bytes of what is pending; the rest was searched."""
+        del self._pending[:count]
+        self._searched = len(self._pending)
+        moved = [(max(0, start - count), offset) for start, offset in self._members]
+        self._members = [member for member, after in pairwise([*moved, (1, 0)]) if after[0] > 0]
+
+    def _offset_at(self, place: int) -> int:
+        """The offset in the file of the member that holds a place of what is pending."""
+        return next((offset for start, offset in reversed(self._members) if start <= place), -1)
+
+
+def read_records(pieces: Iterable[Piece], tally: Counter[str]) -> Iterator[Record]:
+    """The records of a file in order, counted as RecordAssembler does."""
+    assembler = RecordAssembler(tally)
+    for piece in pieces:
+        yield from assembler.push(piece)
+    yield from assembler.finish()
+
+
+def _is_whole(data: bytearray) -> bool:
+    """Whether `data` is one record and the end of its Content-Length is the end of `data`."""
+    if not data.startswith(WARC_SIGN) or not data.endswith(RECORD_END):
+        return False
+    head_end = data.find(RECORD_END)
+    length = _length(data, 0, head_end)
+    return length is not None and head_end + length + 2 * len(RECORD_END) == len(data)
 
 
 def _owned(data: bytes | bytearray | memoryview) -> bytearray:
     return data if isinstance(data, bytearray) else bytearray(data)
 
 
-def _whole_records(data: bytearray, offset: int, tally: Counter[str], searched: int = 0) -> Generator[Record, None, int]:
+def _whole_records(data: bytearray, offset_at: OffsetAt, tally: Counter[str], searched: int = 0) -> Generator[Record, None, int]:
     """The records in `data` that another record follows; returns where the first other one begins.
 
     The first `searched` bytes are known to hold no record that another follows.
@@ -71,20 +121,20 @@ def _whole_records(data: bytearray, offset: int, tally: Counter[str], searched: 
             head_end = data.find(RECORD_END, at)
             length = _length(data, at, head_end) if following >= 0 else None
             stated = -1 if length is None else head_end + len(RECORD_END) + length
-            if data.startswith(_NEXT_RECORD, stated) and stated >= 0:
+            if stated >= 0 and data.startswith(RECORD_END, stated):
                 following = stated
             elif following < 0:
                 return at
             else:
                 tally["records_wrong_length"] += 1
             tally["records"] += 1
-            yield _record(data, slice(at, head_end), slice(head_end + len(RECORD_END), following), offset)
+            yield _record(data, slice(at, head_end), slice(head_end + len(RECORD_END), following), offset_at(at))
         at = following + len(RECORD_END)
 
 
-def _last_records(data: bytearray, offset: int, tally: Counter[str]) -> Iterator[Record]:
+def _last_records(data: bytearray, offset_at: OffsetAt, tally: Counter[str]) -> Iterator[Record]:
     """All records in `data`, the last one ending where `data` ends."""
-    at = yield from _whole_records(data, offset, tally)
+    at = yield from _whole_records(data, offset_at, tally)
     if at == len(data):
         return
     head_end = data.find(RECORD_END, at)
@@ -97,11 +147,14 @@ def _last_records(data: bytearray, offset: int, tally: Counter[str]) -> Iterator
     if end > len(data) and not data.endswith(RECORD_END):
         tally["records_cut_short"] += 1
         return
-    if length is None or data[end:].strip() or end > len(data):
+    if length is not None and data.startswith(RECORD_END, end):
+        if data[end:].strip():
+            tally["records_without_header"] += 1
+    elif length is None or data[end:].strip() or end > len(data):
         tally["records_wrong_length"] += 1
         end = len(data)
     tally["records"] += 1
-    yield _record(data, slice(at, head_end), slice(start, end), offset)
+    yield _record(data, slice(at, head_end), slice(start, end), offset_at(at))
 
 
 def _length(data: bytearray, at: int, head_end: int) -> int | None:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from pipeline.extract.pages import Page, objects_of
-from pipeline.optout import directives_in
+from pipeline.optout import COLLECTORS, directives_in
 
-_AGENT_METAS = frozenset({"ccbot", "img2dataset"})  # agents that fetch for data sets and have a meta of their own
+_AGENT_METAS = frozenset(COLLECTORS)  # a meta may speak to an agent by its name
 
 
 class Rights(NamedTuple):
@@ -47,12 +47,16 @@ def _meta_directives(named: list[tuple[str, Any]]) -> Iterator[str]:
 
 
 def _header(page: Page, name: str) -> list[str]:
-    """All values of an HTTP header: names come in any case, a repeated header is a list."""
+    """All values of an HTTP header: names come in any case, a repeated header is a list, a number stands for its digits."""
     values: list[str] = []
     for key, value in page.headers.items():
         if key.lower() == name:
-            values += [str(v) for v in (value if isinstance(value, list) else [value])]
+            values += [str(v) for v in (value if isinstance(value, list) else [value]) if _speaks(v)]
     return values
+
+
+def _speaks(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _contents(named: list[tuple[str, Any]], name: str) -> list[Any]:

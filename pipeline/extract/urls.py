@@ -14,6 +14,7 @@ from pipeline.hosts import ascii_host
 _WEB = ("http://", "https://")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY = re.compile(r"https?://([^/?#\\]*)")
+_LONGEST_REMEMBERED = 1024  # characters
 _REFUSED_SCHEMES = {"data": "data_url", "javascript": "javascript_url"}
 
 
@@ -51,7 +52,7 @@ def resolve(src: str, base: str) -> Resolved:
         if not url.startswith(_WEB):
             url = _with_lower_scheme(url)
     authority = _AUTHORITY.match(url)
-    problem = _problem_of(authority[1]) if authority else "invalid_host"
+    problem = problem_of(authority[1]) if authority else "invalid_host"
     if problem:
         raise UnusableError(problem)
     if stripped[:8].lower().startswith(_WEB) and not stripped.startswith(_WEB):
@@ -84,13 +85,17 @@ def _with_lower_scheme(url: str) -> str:
     raise UnusableError("invalid_host" if scheme.lower() in ("http", "https") else "other_scheme")
 
 
+def problem_of(authority: str) -> str:
+    """Why nothing can be fetched from an authority ([user@]host[:port]); "" where something might."""
+    return _problem_of(authority) if len(authority) <= _LONGEST_REMEMBERED else _problem_of.__wrapped__(authority)
+
+
 @lru_cache(maxsize=65536)
 def _problem_of(authority: str) -> str:
-    """Why nothing can be fetched from an authority ([user@]host[:port]); "" where something might."""
     host_port = re.sub(r"[\t\r\n]", "", authority).rpartition("@")[2]
     if host_port.startswith("["):
-        host, _, port = host_port[1:].partition("]")
-        if ":" not in host or ascii_host(host) is None or (port and not port.startswith(":")):
+        host, closed, port = host_port[1:].partition("]")
+        if not closed or ":" not in host or ascii_host(host) is None or (port and not port.startswith(":")):
             return "invalid_host"
         port = port[1:]
     else:

@@ -1,104 +1,74 @@
-"""One WAT → one parquet file of candidates, read and written as a stream."""
+"""One WAT → its candidates, read and written as a stream."""
 
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.inputs import WatPart
-from pipeline.extract.links import images_of
-from pipeline.extract.members import read_pieces
 from pipeline.extract.naming import CRAWL_IN_PATH, wat_path
-from pipeline.extract.pages import Page, crawl_of, load, page_of
-from pipeline.extract.records import Record, read_records
-from pipeline.extract.remote import open_source
-from pipeline.extract.rights import rights_of
-from pipeline.extract.rows import RowWriter
+from pipeline.extract.remote import Readable, open_source
 from pipeline.extract.window import Window
 from pipeline.manifest import InputReport, PartReport
 from pipeline.stage import Part, PartFolder
+from schemas.candidates import CANDIDATES
 from schemas.errors import UserError
 
-_IS_PART_OF = re.compile(rb"^isPartOf:(.*)$", re.IGNORECASE | re.MULTILINE)
+_ALWAYS_TOLD = frozenset({"rows_in", "rows_out", "bytes_read"})
 
 
 def extract_wat(config: ExtractConfig, part: Part, folder: PartFolder) -> PartReport:
     """Write `{part}.parquet` from the part's WAT. Raises UserError where nothing of it can be read."""
     assert isinstance(part, WatPart)  # noqa: S101 - the stage plans no other parts
     path = part.inputs[0]
-    tally: Counter[str] = Counter({"rows_in": 0, "rows_out": 0})
-    with closing(open_source(part.source)) as source, folder.open(f"{part.name}.parquet") as target:
-        window = Window(source)
-        with closing(RowWriter(target)) as writer:
-            for row in _rows_of(window, path, tally):
-                writer.write(row)
-    tally["rows_out"] = writer.rows_written
+    tally: Counter[str] = Counter()
+    with (
+        closing(open_source(part.source)) as source,
+        folder.open(f"{part.name}.parquet") as target,
+        pq.ParquetWriter(target, CANDIDATES, compression="zstd") as writer,
+    ):
+        for rows in read_candidates(source, path, tally):
+            writer.write_batch(rows)
     if not tally["records"]:
         raise UserError(f"{path}: no WARC record could be read ({_damage_in(tally) or 'none in it'}); is it a WAT?")
     damage = _damage_in(tally)
     report = InputReport(
-        path=path, status="partial" if damage else "ok", error=damage, rows=writer.rows_written, bytes_read=window.end
+        path=path, status="partial" if damage else "ok", error=damage, rows=tally["rows_out"], bytes_read=tally.pop("bytes_read")
     )
     return PartReport(name=part.name, counts=dict(tally), inputs=(report,))
 
 
-def _rows_of(window: Window, path: str, tally: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of CANDIDATES' columns; of a uid within the WAT the first, and later ones whose page says more.
+def read_candidates(source: Readable, path: str, tally: Counter[str]) -> Iterator[pa.RecordBatch]:
+    """Record batches of CANDIDATES, of at most 32,768 rows each, from the WAT that `source` reads and `path` names.
 
-    A page that opts out speaks for every copy of its pairs, so pool must see what it says, whichever page came first.
+    Rows stand in the order of the WAT; of a uid the first, and later ones whose page refuses more: a page that opts out speaks
+    for every copy of its pairs, so pool must see what it says, whichever page came first. Counts in `tally`: rows_in (image
+    links), rows_out, every dropped_REASON and mended_REASON, records and what was wrong with them, bytes_read. Raises UserError
+    where it is no WAT.
     """
-    said_before: dict[bytes, frozenset[str]] = {}
-    named = wat_path(path)
-    crawl = _crawl_in(path)
-    for record in read_records(read_pieces(window, path, tally), tally):
-        value = _value_of(record, tally)
-        crawl = _stated_crawl(record, value) or crawl
-        page = _page_in(record, value, tally)
-        if page is None:
-            continue
-        rights = rights_of(page)
-        said = frozenset([*rights.robots, *(["tdm_reserved"] if rights.tdm_reserved else [])])
-        shared = (page.url, crawl, named, record.offset, page.fetched_at_us, *rights, "img")
-        for url, text in images_of(page, tally):
-            digest = hashlib.md5((text + url).encode(), usedforsecurity=False)
-            before = said_before.get(digest.digest())
-            if before is not None and said <= before:
-                tally["dropped_duplicate_in_wat"] += 1
-                continue
-            said_before[digest.digest()] = said | before if before else said
-            yield (digest.hexdigest(), url, text, *shared)
+    # numba, and the cached machine code, are loaded where a WAT is read and nowhere else.
+    from pipeline.extract.batches import read_batches
+    from pipeline.extract.rows import RowGroups
+    from pipeline.extract.scan import Scanner
 
+    tally.update(rows_in=0, rows_out=0)
+    window, scanner, groups = Window(source), Scanner(_crawl_in(path), tally), RowGroups(wat_path(path))
 
-def _value_of(record: Record, tally: Counter[str]) -> Any:
-    """The record's JSON; None where it is broken, or cannot hold what is looked for: most records need no parsing."""
-    if record.kind != b"metadata" or not (b"IMG@" in record.block or b"isPartOf" in record.block):
-        return None
-    try:
-        return load(record.block)
-    except ValueError:
-        tally["records_invalid_json"] += 1
-        return None
+    def filled() -> Iterator[pa.RecordBatch]:
+        for batch in read_batches(window, path, tally, scanner.hear):
+            yield from groups.add(batch.buffer, scanner.scan(batch))
+        yield from groups.rest()
 
-
-def _page_in(record: Record, value: Any, tally: Counter[str]) -> Page | None:
-    try:
-        page = page_of(value, record.target.decode("utf-8", "replace"))
-    except ValueError:
-        tally["records_without_url"] += 1
-        return None
-    if page is not None:
-        tally["pages_with_images"] += 1
-    return page
-
-
-def _stated_crawl(record: Record, value: Any) -> str | None:
-    if record.kind == b"warcinfo":
-        found = _IS_PART_OF.search(record.block)
-        return found[1].decode("utf-8", "replace").strip() or None if found else None
-    return crawl_of(value)
+    for rows in filled():
+        tally["rows_out"] += rows.num_rows
+        yield rows
+    tally["dropped_duplicate_in_wat"] += groups.duplicates
+    tally["bytes_read"] = window.end
+    for name in [name for name, count in tally.items() if not count and name not in _ALWAYS_TOLD]:
+        del tally[name]
 
 
 def _crawl_in(path: str) -> str | None:

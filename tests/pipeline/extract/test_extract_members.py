@@ -83,6 +83,16 @@ def test_no_bytes_after_a_sound_member_raise(junk):
     assert b"sound" in found.values()
 
 
+@pytest.mark.parametrize("byte", [0, 1, 2])
+def test_a_member_whose_sign_is_hurt_is_counted_even_where_it_is_as_large_as_the_one_before(byte):
+    first, second, third = (gzip.compress(noise(40, seed), mtime=0) for seed in range(3))
+    hurt = bytearray(second)
+    hurt[byte] ^= 1
+    found, tally = members_of(first + bytes(hurt) + third)
+    assert list(found.values()) == [noise(40, 0), noise(40, 2)]
+    assert tally == {"damaged_members": 1}
+
+
 def test_a_header_s_bytes_inside_a_member_do_not_split_it():
     stored = zlib.compressobj(level=0, wbits=31)  # level 0 keeps the bytes as they are
     block = b"begin \x1f\x8b\x08\x00 middle \x1f\x8b\x08 end" * 5

@@ -73,6 +73,29 @@ def test_a_pair_seen_again_on_a_page_that_opts_out_is_kept_for_the_pool_to_see(m
     assert result.counts["dropped_duplicate_in_wat"] == 1
 
 
+def pages_saying(make, *said):
+    links = [make.image("https://c.example/a.jpg")]
+    pages = [make.page(links, url=f"https://p{n}.example/", headers=headers) for n, headers in enumerate(said)]
+    return b"".join(make.member(make.record(page)) for page in pages)
+
+
+def test_a_pair_seen_again_on_a_page_that_says_more_but_does_not_refuse_is_dropped(make, extracted):
+    silent = [{}, {"X-Robots-Tag": "nofollow"}, {"X-Robots-Tag": "googlebot: noindex"}, {"tdm-reservation": "0"}]
+    result = extracted(pages_saying(make, *silent))
+    assert [row["page_url"] for row in result.rows] == ["https://p0.example/"]
+    assert result.counts["dropped_duplicate_in_wat"] == 3
+
+
+def test_a_pair_seen_again_is_kept_for_each_new_way_in_which_a_page_refuses(make, extracted):
+    noai, noindex, reserved = {"X-Robots-Tag": "noai"}, {"X-Robots-Tag": "noindex"}, {"tdm-reservation": "1"}
+    both = {"X-Robots-Tag": ["noindex", "noai"]}
+    result = extracted(
+        pages_saying(make, noai, noai, {}, noindex, both, reserved, {**both, **reserved}, {"X-Robots-Tag": "ccbot: noai"})
+    )
+    assert [row["page_url"][9] for row in result.rows] == ["0", "3", "5", "7"]
+    assert result.counts["dropped_duplicate_in_wat"] == 4
+
+
 BROKEN = {
     "no envelope": {"Container": {}},
     "no payload": {"Envelope": {"WARC-Header-Metadata": {}}},
@@ -112,6 +135,13 @@ def test_a_page_whose_envelope_has_no_url_takes_that_of_its_record(make, extract
     record = make.record(make.page([make.image("a.jpg")], url=None), target="https://record.example/x/")
     (row,) = extracted(make.member(record)).rows
     assert (row["url"], row["page_url"]) == ("https://record.example/x/a.jpg", "https://record.example/x/")
+
+
+@pytest.mark.parametrize("space", [b"", b" ", b"\t", b"  ", b" \t "])
+def test_white_space_before_a_record_s_target_is_none_of_it(make, extracted, space):
+    record = make.record(make.page([make.image("a.jpg")], url=None), target="https://record.example/x/")
+    (row,) = extracted(make.member(record.replace(b"WARC-Target-URI: ", b"WARC-Target-URI:" + space))).rows
+    assert row["page_url"] == "https://record.example/x/"
 
 
 def test_a_page_with_no_url_at_all_is_counted(make, extracted_page):

@@ -4,6 +4,7 @@ import gzip
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +95,58 @@ def test_a_plain_file_cut_in_a_record_is_partial(make, extracted):
     assert len(result.rows) == 2
     assert result.report.status == "partial"
     assert result.report.error == "records cut short: 1"
+
+
+def test_a_record_s_offset_is_that_of_its_zstd_frame_however_large(make, extracted):
+    links = [make.image(f"{at * 7919}.jpg", f"{at * 104729 % 99991:x} {at * at}") for at in range(3000)]
+    records = [make.record(make.page(links[at::3], url=f"https://p{at}.example/")) for at in range(3)]
+    frames = [zstandard.ZstdCompressor().compress(record) for record in records]
+    assert min(map(len, frames)) > 8 << 10
+    rows = extracted(b"".join(frames), "test.warc.wat.zst").rows
+    offsets = {row["page_url"]: row["record_offset"] for row in rows}
+    assert list(offsets.values()) == [sum(map(len, frames[:n])) for n in range(3)]
+
+
+def test_a_zstd_file_cut_in_a_frame_is_partial(make, extracted):
+    frames = [zstandard.ZstdCompressor().compress(make.record(make.page([make.image(f"{n}.jpg")]))) for n in range(3)]
+    result = extracted(b"".join(frames)[:-9], "test.warc.wat.zst")
+    assert len(result.rows) == 2
+    assert (result.report.status, result.counts["truncated_files"]) == ("partial", 1)
+
+
+@pytest.mark.parametrize("length", [0, 40, 10**14, "many", "", "-5"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_page_whose_content_length_is_wrong_keeps_its_rows_and_is_counted(make, extracted, length, together):
+    pages = [make.page([make.image(f"{n}.jpg")]) for n in range(3)]
+    records = [make.record(page, length=length if n == 1 else None) for n, page in enumerate(pages)]
+    result = extracted(make.member(b"".join(records)) if together else b"".join(map(make.member, records)))
+    assert [row["url"][-5:] for row in result.rows] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert (result.counts["records_wrong_length"], result.report.status) == (1, "ok")
+
+
+@pytest.mark.parametrize(("after", "junk"), [(0, b"junk\r\n\r\n"), (1, b"junk"), (1, b"WAR"), (1, b"junk\r\n\r\n")])
+def test_bytes_after_a_whole_record_do_not_cost_it(make, extracted, after, junk):
+    records = [make.record(make.page([make.image(f"{n}.jpg")])) for n in range(2)]
+    records[after] += junk
+    result = extracted(make.member(b"".join(records)))
+    assert len(result.rows) == 2
+    assert result.counts["records_without_header"] == 1
+
+
+def test_a_file_cut_in_the_first_bytes_of_a_record_keeps_the_record_before(make, extracted):
+    first, second = (make.record(make.page([make.image(f"{n}.jpg")])) for n in range(2))
+    plain = extracted((first + second)[: len(first) + 3], "test.warc.wat")
+    assert [row["url"][-5:] for row in plain.rows] == ["0.jpg"]
+    stored = gzip.compress(second, compresslevel=0, mtime=0)  # stored as they are: the header, 5 bytes, then the record's
+    zipped = extracted(make.member(first) + stored[: 10 + 5 + 3])
+    assert [row["url"][-5:] for row in zipped.rows] == ["0.jpg"]
+
+
+def test_a_record_s_offset_is_that_of_the_member_it_begins_in(make, extracted):
+    short, long, last = (make.record(make.page([make.image("a.jpg", "x" * size)])) for size in (1, 2000, 2))
+    whole = short + long + last
+    members = [gzip.compress(whole[at : at + 1000], mtime=0) for at in range(0, len(whole), 1000)]
+    result = extracted(b"".join(members))
+    begins = [0, 0, sum(map(len, members[: (len(short) + len(long)) // 1000]))]
+    assert [len(row["text"]) for row in result.rows] == [1, 2000, 2]
+    assert [row["record_offset"] for row in result.rows] == begins

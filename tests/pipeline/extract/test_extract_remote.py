@@ -1,5 +1,6 @@
 """WATs over HTTP: a broken connection is taken up where it broke, a missing file is named."""
 
+import gzip
 import json
 import random
 import socket
@@ -91,6 +92,42 @@ def test_a_wat_is_extracted_from_a_url_and_a_missing_one_costs_itself_alone(make
     assert [report.status for report in manifest.inputs] == ["ok", "failed"]
     assert "HTTP 404" in manifest.inputs[1].error
     assert manifest.counts["rows_out"] == 1
+
+
+def test_wats_of_a_crawl_are_drawn_over_http_and_read_on_where_the_connection_breaks(make, tmp_path, capsys):
+    folder = "crawl-data/CC-TEST-1"
+    paths = [f"{folder}/segments/{n}/wat/s-{n:05d}.warc.wat.gz" for n in range(6)]
+    pages = [make.page([make.image(f"{n}-{at}.jpg") for at in range(200)], url=f"https://p{n}.example/") for n in range(6)]
+    files = {f"/{path}": make.member(make.record(page)) for path, page in zip(paths, pages, strict=True)}
+    files[f"/{folder}/wat.paths.gz"] = gzip.compress("".join(f"{path}\n" for path in paths).encode())
+    # Whole is the listing; the first WAT's connection breaks in mid-member, and once more.
+    with serving(files, cut_at=[10**9, 300, 200]) as (url, seen):
+        command = ["extract", "--crawl", "CC-TEST-1", "--base-url", url, "--out", str(tmp_path / "out")]
+        assert main([*command, "--wats", "3", "--seed", "7"]) == 0
+        assert seen == [None, None, "bytes=300-", "bytes=500-", None, None]
+        assert main([*command[:-1], str(tmp_path / "other"), "--wats", "3", "--seed", "8"]) == 0
+    capsys.readouterr()
+    drawn = [pq.read_table(part) for part in sorted((tmp_path / "out").glob("*.parquet"))]
+    assert [table.num_rows for table in drawn] == [200] * 3
+    named = [table["wat_path"][0].as_py() for table in drawn]
+    assert named == sorted(set(named) & set(paths))
+    assert {crawl for table in drawn for crawl in table["crawl"].to_pylist()} == {"CC-TEST-1"}
+    assert sorted(part.name for part in (tmp_path / "other").glob("*.parquet")) != sorted(
+        part.name for part in (tmp_path / "out").glob("*.parquet")
+    )
+
+
+def test_a_wat_whose_connection_stays_broken_costs_itself_alone_and_is_read_when_run_again(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.extract.remote.HttpStream.__init__.__kwdefaults__", {"retry_delays_s": (0.0, 0.0)})
+    wats = {f"/{n}.wat.gz": make.member(make.record(make.page([make.image(f"{n}.jpg")]))) for n in range(2)}
+    with serving(wats, cut_at=[50, 0, 0]) as (url, _):
+        config = ExtractConfig(out=str(tmp_path / "out"), wat=tuple(f"{url}{name}" for name in wats))
+        first = run(config)
+        again = run(config)
+    assert [report.status for report in first.inputs] == ["failed", "ok"]
+    assert "/0.wat.gz: connection ended after 50 of" in first.inputs[0].error
+    assert ([report.status for report in again.inputs], again.parts_resumed) == (["ok", "ok"], 1)
+    assert again.counts["rows_out"] == 2
 
 
 @pytest.fixture

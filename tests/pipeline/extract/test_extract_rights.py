@@ -2,6 +2,8 @@
 
 import pytest
 
+from pipeline.optout import refusals
+
 
 def rights(result):
     (row,) = result.rows
@@ -68,3 +70,31 @@ def test_content_language_is_the_header_s_or_the_meta_s(make, extracted_page, he
 def test_heads_of_any_shape_are_survived(make, extracted_page):
     for head in ({"Metas": "x", "Link": 5}, {"Metas": [None, {"name": 5, "content": []}], "Link": [3], "Base": []}):
         assert rights(extracted_page([make.image("a.jpg")], head=head, headers={"X-Robots-Tag": {"a": 1}}))["html_lang"] is None
+
+
+@pytest.mark.parametrize("value", [None, True, {"a": 1}, [["noai"]], [None]])
+def test_a_header_that_is_neither_text_nor_number_says_nothing(make, extracted_page, value):
+    headers = {"X-Robots-Tag": value, "Content-Language": value, "tdm-reservation": value}
+    said = rights(extracted_page([make.image("a.jpg")], headers=headers))
+    assert (said["robots"], said["content_language"], said["tdm_reserved"]) == ([], None, None)
+
+
+@pytest.mark.parametrize(
+    ("tag", "robots", "refused"),
+    [
+        ("googlebot: noindex, noai", ["googlebot:noai", "googlebot:noindex"], False),
+        ("*: noai", ["noai"], True),
+        ("robots: noindex", ["noindex"], True),
+        ("CCBot: noai", ["ccbot:noai"], True),
+        ("googlebot: noindex, ccbot: none", ["ccbot:nofollow", "ccbot:noindex", "ccbot:none", "googlebot:noindex"], True),
+        ("noai, googlebot: nofollow", ["googlebot:nofollow", "noai"], True),
+        ("nofollow, noarchive, max-snippet:-1", ["max-snippet:-1", "noarchive", "nofollow"], False),
+    ],
+)
+def test_what_one_user_agent_is_told_is_kept_with_its_name_and_refuses_only_collectors(
+    make, extracted_page, tag, robots, refused
+):
+    for said in ({"headers": {"x-robots-TAG": tag}}, {"head": {"Metas": [{"name": "robots", "content": tag}]}}):
+        found = rights(extracted_page([make.image("a.jpg")], **said))["robots"]
+        assert found == robots
+        assert bool(refusals() & set(found)) == refused

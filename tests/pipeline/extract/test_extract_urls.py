@@ -80,6 +80,8 @@ def test_what_is_mended_is_named(src, url, mended):
         ("http://09.1.1.1/a.jpg", "invalid_host"),
         ("http://[::zz]/a.jpg", "invalid_host"),
         ("//[broken/a.jpg", "invalid_host"),
+        ("http://[::1/a.jpg", "invalid_host"),
+        ("http://[::1:80/a.jpg", "invalid_host"),
         ("http://cdn.example:99999/a.jpg", "invalid_port"),
         ("http://cdn.example:port/a.jpg", "invalid_port"),
         ("http://cdn.example:" + "9" * 5000 + "/a.jpg", "invalid_port"),
