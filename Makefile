@@ -17,6 +17,9 @@ lint: .venv/develops ## format, lint and types, checked
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+bench: .venv/runs ## ours beside a peer: make bench NAME=extract
+	$(BIN)/python -m bench.$(or $(NAME),$(error say which: make bench NAME=extract))
+
 docs: .venv/develops ## what is generated under docs/
 	$(BIN)/python -m schemas.docs > docs/schemas.md
 
@@ -38,4 +41,4 @@ clean: ## remove what the targets made
 	$(BIN)/pip install -q -c constraints.txt -e '.[java,img2dataset,s3,test,lint]'
 	touch $@
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint bench docs clean

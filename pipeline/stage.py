@@ -7,7 +7,7 @@ done, `_manifest.json`.
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -119,15 +119,15 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
     return Run.begun(stage, out, described)
 
 
-def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0) -> Manifest:
-    """Write and return the manifest over all parts' reports: from now on the folder is complete."""
+def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0, facts: Mapping[str, Any] | None = None) -> Manifest:
+    """Write and return the manifest over all parts' reports, and `facts` beside theirs: from now on the folder is complete."""
     manifest = run.manifest(
         content_hash=_content_hash(run.out, {name for report in reports for name in report.files}),
         counts=total([report.counts for report in reports]),
         inputs=(i for report in reports for i in report.inputs),
         parts=(report.name for report in reports if not report.failed),
         resumed=resumed,
-        facts={report.name: report.facts for report in reports if report.facts},
+        facts={**{report.name: report.facts for report in reports if report.facts}, **(facts or {})},
         peaks=(report.peak_rss_bytes for report in reports),
     )
     with io.atomic_write(io.join(run.out, MANIFEST_NAME)) as file:

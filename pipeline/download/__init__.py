@@ -5,6 +5,9 @@ In: a folder of parquet with uid, url and text. Out: per shard 00000.tar, 00000.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pipeline import io
@@ -18,13 +21,11 @@ __all__ = ["DownloadConfig", "run"]
 def run(config: DownloadConfig, spark: Any = None) -> Manifest:
     """Download the pool, shard by shard; shards that are done are not fetched again.
 
-    Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config, UsageError
-    where img2dataset is to run on Spark.
+    Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config, or where a
+    removal list cannot be read; UsageError where img2dataset is to run on Spark.
     """
     from pipeline.download.plan import plan
     from pipeline.download.proxy import require_answering
-    from pipeline.download.shard import download_shard
-    from pipeline.stage import run_stage
 
     if spark is not None and config.engine == "img2dataset":
         raise UsageError(
@@ -38,9 +39,22 @@ def run(config: DownloadConfig, spark: Any = None) -> Manifest:
 
         manifest = run_img2dataset(config, parts)
     else:
-        manifest = run_stage("download", config, parts, download_shard, out=config.out, upstream=(config.pool,), spark=spark)
+        manifest = _run_native(config, parts, spark)
     _write_sizes(config.out, manifest)
     return manifest
+
+
+def _run_native(config: DownloadConfig, parts: Sequence[Any], spark: Any) -> Manifest:
+    from pipeline.download.shard import download_shard
+    from pipeline.nearby import published
+    from pipeline.removal import compiled
+    from pipeline.stage import run_stage
+
+    with compiled(config.remove) as removal, published(config.out, [removal.path] if removal.path else []) as copies:
+        # The lists' content decides the output, not their names alone.
+        recorded = replace(config, remove=removal.described)
+        work = partial(download_shard, removal=replace(removal, path=copies[0] if copies else ""))
+        return run_stage("download", recorded, parts, work, out=config.out, upstream=(config.pool,), spark=spark)
 
 
 def _write_sizes(out: str, manifest: Manifest) -> None:

@@ -35,6 +35,11 @@ class DownloadConfig(StageConfig):
     proxy: str | None = option(
         "HTTP proxy for every request; it resolves names itself", None, metavar="URL", affects_output=False
     )
+    remove: tuple[str, ...] = option(
+        "removal lists: text files of hashes of images as served (md5, sha1, sha256), URLs, domains or uids, one per line",
+        (),
+        metavar="LIST",
+    )
     allow_private_addresses: bool = option("fetch from loopback, private and link-local addresses as well", False)
     image_size: int = option("side to resize to, px", 512, metavar="PX")
     resize_mode: ResizeMode = option("which side --image-size is, and what becomes of the rest", "keep_ratio_largest")  # noqa: RUF009 - a Literal
@@ -60,5 +65,7 @@ class DownloadConfig(StageConfig):
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be {least} to {most}")
         if self.proxy is not None:
             proxy_address(self.proxy)
+        if self.remove and self.engine == "img2dataset":
+            raise UsageError("--remove: img2dataset cannot leave out images by their bytes; use --engine native")
         if not self.user_agent.isprintable() or not self.user_agent.isascii():
             raise UsageError("--user-agent: must be printable ASCII on one line")

@@ -9,25 +9,27 @@ import queue
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, NamedTuple, Self
 
 from pipeline.download.fetch import Fetcher, Response
 from pipeline.download.image import BadImageError, ImageSettings, Picture, make_picture
-from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, Failure
+from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, Failure, removed_by
 from pipeline.download.transfer import FetchLimits
+from pipeline.removal import Removal
 
 _WHILE_DECODING_S = 0.02  # how long a finished picture may wait for the fetcher's attention
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Limits of each request, treatment of each image, and how much goes on at once."""
+    """Limits of each request, treatment of each image, how much goes on at once, and which bytes are not to be stored."""
 
     limits: FetchLimits
     image: ImageSettings
     concurrency: int
     decode_threads: int
+    removal: Removal = field(default_factory=Removal)
 
 
 class Result(NamedTuple):
@@ -82,7 +84,7 @@ def download_urls(urls: Sequence[str], settings: EngineSettings, spill: Spill) -
                     results[response.number] = Result(Failure(FAILED_TO_DOWNLOAD, response.reason))
                     continue
                 decoding += 1
-                pool.submit(_decode, response, settings.image).add_done_callback(decoded.put)
+                pool.submit(_decode, response, settings).add_done_callback(decoded.put)
             while not decoded.empty():
                 number, made, sha256 = decoded.get().result()
                 results[number] = _keep(made, sha256, spill)
@@ -90,14 +92,17 @@ def download_urls(urls: Sequence[str], settings: EngineSettings, spill: Spill) -
     return [result for result in results if result is not None]
 
 
-def _decode(response: Response, settings: ImageSettings) -> tuple[int, Failure | Picture, str]:
+def _decode(response: Response, settings: EngineSettings) -> tuple[int, Failure | Picture, str]:
     assert response.body is not None  # noqa: S101 - a response without a reason has a body
     with response.body as file:
         file.seek(0)
         body = file.read()
     sha256 = hashlib.sha256(body).hexdigest()
+    listed = settings.removal.reason_of_content(body)
+    if listed is not None:
+        return response.number, removed_by(listed), sha256
     try:
-        return response.number, make_picture(body, settings), sha256
+        return response.number, make_picture(body, settings.image), sha256
     except BadImageError as bad:
         return response.number, Failure(FAILED_TO_RESIZE, str(bad)), sha256
 

@@ -23,6 +23,14 @@ DOWNLOAD_FAILURES = {
     "bad_response": "the server does not speak HTTP",
     "opt_out": "X-Robots-Tag on the image says noai, noimageai, noindex, noimageindex or none",
     "transfer_error": "any other failure of the transfer",
+    # With --remove: what was asked to go since the pool was made is not fetched; what is known by its bytes is not stored.
+    "removed_by_uid": "the pair's uid is on a removal list",
+    "removed_by_url": "its URL is on a removal list",
+    "removed_by_domain": "its host, or a domain above it, is on a removal list",
+    "removed_by_hash": "the md5, sha1 or sha256 of its URL is on a removal list",
+    "removed_by_md5": "the md5 of the bytes as served is on a removal list",
+    "removed_by_sha1": "the sha1 of the bytes as served is on a removal list",
+    "removed_by_sha256": "the sha256 of the bytes as served is on a removal list",
 }
 RESIZE_FAILURES = {
     "not_image": "the body is no image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF)",
@@ -42,6 +50,11 @@ class Failure(NamedTuple):
 
     status: str
     reason: str
+
+
+def removed_by(what: str) -> Failure:
+    """The failure of a pair that is on a removal list by its uid, url, domain or hash, or by its bytes' md5, sha1 or sha256."""
+    return Failure(FAILED_TO_DOWNLOAD, f"removed_by_{what}")
 
 
 def http_status(code: int) -> str:

@@ -17,27 +17,31 @@ from pipeline.download import address
 from pipeline.download.config import DownloadConfig
 from pipeline.download.engine import EngineSettings, Result, Spill, download_urls
 from pipeline.download.image import ImageSettings
-from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, SUCCESS, count_name
+from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, SUCCESS, count_name, removed_by
 from pipeline.download.plan import ShardPart, read_rows
 from pipeline.download.transfer import FetchLimits
 from pipeline.manifest import InputReport, PartReport
+from pipeline.removal import REASONS, Removal
 from pipeline.stage import Part, PartFolder
 from schemas.shards import SHARDS
 
 _SHARD_DIGITS = 5  # img2dataset's oom_shard_count
 
 
-def download_shard(config: DownloadConfig, part: Part, folder: PartFolder) -> PartReport:
-    """Download a shard and write its three files."""
+def download_shard(config: DownloadConfig, part: Part, folder: PartFolder, removal: Removal) -> PartReport:
+    """Download a shard, but for what is to go, and write its three files."""
     assert isinstance(part, ShardPart)  # noqa: S101 - the stage plans no other parts
     started = time.time()
     rows = read_rows(part)
+    removed = _removed(rows, removal)
     numbers: dict[str, int] = {}
-    for url in rows["url"].to_pylist():
-        numbers.setdefault(url, len(numbers))
+    for url, gone in zip(rows["url"].to_pylist(), removed, strict=True):
+        if gone is None:
+            numbers.setdefault(url, len(numbers))
     with Spill() as spill:
-        results = download_urls(list(numbers), _settings(config), spill)
-        samples = list(_samples(rows, part, config.samples_per_shard, [results[numbers[u]] for u in rows["url"].to_pylist()]))
+        fetched = download_urls(list(numbers), _settings(config, removal), spill)
+        results = [gone or fetched[numbers[url]] for url, gone in zip(rows["url"].to_pylist(), removed, strict=True)]
+        samples = list(_samples(rows, part, config.samples_per_shard, results))
         with folder.open(f"{part.name}.tar") as file:
             write_tar(file, samples, spill)
     with folder.open(f"{part.name}.parquet") as file:
@@ -98,7 +102,13 @@ def key_of(shard: int, row: int, samples_per_shard: int) -> str:
     return f"{10**digits * shard + row:0{digits + _SHARD_DIGITS}d}"
 
 
-def _settings(config: DownloadConfig) -> EngineSettings:
+def _removed(rows: pa.Table, removal: Removal) -> list[Result | None]:
+    """Per row the failure of a pair that is on a removal list, None for the others."""
+    codes = removal.reasons([uid or "" for uid in rows["uid"].to_pylist()], rows["url"].to_pylist())
+    return [Result(removed_by(REASONS[code - 1])) if code else None for code in codes.tolist()]
+
+
+def _settings(config: DownloadConfig, removal: Removal) -> EngineSettings:
     anywhere = config.allow_private_addresses or config.proxy is not None
     limits = FetchLimits(
         timeout_s=config.timeout_s,
@@ -115,7 +125,9 @@ def _settings(config: DownloadConfig) -> EngineSettings:
         quality=config.encode_quality,
         max_pixels=config.max_pixels,
     )
-    return EngineSettings(limits=limits, image=image, concurrency=config.concurrency, decode_threads=config.decode_threads)
+    return EngineSettings(
+        limits=limits, image=image, concurrency=config.concurrency, decode_threads=config.decode_threads, removal=removal
+    )
 
 
 def _samples(

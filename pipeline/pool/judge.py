@@ -7,23 +7,25 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import io
+from pipeline.addresses import host_of
 from pipeline.manifest import InputReport
-from pipeline.optout import refusals
-from pipeline.pool.addresses import host_of
-from pipeline.pool.removal import Removal
+from pipeline.pool.refuse import opt_outs
+from pipeline.pool.sameness import HASH_BITS, KEY, Dedup, hashes_of, keys_of, rank_of
 from pipeline.pool.survive import EARLIEST, combine
+from pipeline.removal import REASONS as REMOVED_BY
+from pipeline.removal import Removal
 from schemas.candidates import CANDIDATES
 from schemas.errors import UserError
 
-HASH_BITS = 63  # so that a rank fits Spark's signed 64-bit integer
 BATCH_ROWS = 1 << 17  # bounds memory; within it duplicates are combined before they travel
 _VISIBLE = r"[^\pC\pZ\s]"
 
@@ -31,8 +33,9 @@ _VISIBLE = r"[^\pC\pZ\s]"
 JUDGED = pa.schema(
     [
         *(field.with_nullable(True) for field in CANDIDATES),
-        pa.field("opted_out", pa.bool_()),
+        pa.field("opt_outs", pa.int32()),  # bits, see refuse.py
         pa.field("n_records", pa.int32()),
+        pa.field("key", KEY),  # what copies share; null where that is the uid
         pa.field("sample_rank", pa.int64()),
         pa.field("bucket", pa.int32()),
         pa.field("tally", pa.string()),
@@ -48,34 +51,31 @@ class Rules:
     bound: int  # ranks below it are in the sample
     seed: int
     partitions: int
+    dedup: Dedup
     drops_opted_out: bool
     max_text_chars: int
     max_url_chars: int
-    removal: Removal
+    removal: Removal = field(default_factory=Removal)
+    language_model: str = ""  # as `nearby.published` put it; "" for the one that is built in
 
     @classmethod
-    def of(cls, config: Any, removal: Removal) -> "Rules":
-        """The rules that a PoolConfig and its removal lists make."""
+    def of(cls, config: Any) -> "Rules":
+        """The rules that a PoolConfig makes, but for the files that it names."""
         return cls(
             out=io.absolute(config.out),  # executors have working directories of their own
             bound=max(1, int(config.sample * 2**HASH_BITS)),
             seed=config.seed,
             partitions=config.partitions,
+            dedup=config.dedup,
             drops_opted_out=config.opt_out == "honour",
             max_text_chars=config.max_text_chars,
             max_url_chars=config.max_url_chars,
-            removal=removal,
         )
 
     @property
     def buckets(self) -> int:
         """How many buckets, from the first, the sample reaches into."""
         return self.bucket_of(self.bound - 1) + 1
-
-    def rank_of(self, uid: str) -> int:
-        """Place of a uid in the order of this seed, 0 ≤ rank < 2^63: uniform, and no other uid or machine matters."""
-        digest = hashlib.md5(f"{self.seed}:{uid}".encode(), usedforsecurity=False).digest()
-        return int.from_bytes(digest[:8], "big") >> (64 - HASH_BITS)
 
     def bucket_of(self, rank: int) -> int:
         """The bucket of a rank: buckets cut the ranks' range into equal pieces: their files in order are in order of rank."""
@@ -105,10 +105,9 @@ def judge_file(path: str, rules: Rules) -> Iterator[pa.RecordBatch]:
 def judge(batch: pa.RecordBatch, rules: Rules, counts: Counter[str]) -> pa.RecordBatch:
     """The rows of a CANDIDATES batch that may stay, as JUDGED; those that may not are counted in `counts` by reason."""
     batch = _keep(batch, pc.match_substring_regex(batch["uid"], r"^[0-9a-f]{32}$"), "dropped_invalid_uid", counts)
-    ranks = pa.array([rules.rank_of(uid) for uid in batch["uid"].to_pylist()], pa.int64())
-    batch = batch.append_column("sample_rank", ranks)
+    batch = _with_rank(batch, rules)
     if rules.bound < 2**HASH_BITS:
-        batch = _keep(batch, pc.less(ranks, rules.bound), "dropped_not_in_sample", counts)
+        batch = _keep(batch, pc.less(batch["sample_rank"], rules.bound), "dropped_not_in_sample", counts)
     text = batch["text"]
     blank = pc.equal(pc.utf8_trim_whitespace(text), "")
     batch = _keep(batch, pc.invert(pc.fill_null(blank, True)), "dropped_text_blank", counts)
@@ -116,11 +115,10 @@ def judge(batch: pa.RecordBatch, rules: Rules, counts: Counter[str]) -> pa.Recor
     short = pc.less_equal(pc.utf8_length(batch["text"]), rules.max_text_chars)
     batch = _keep(batch, short, "dropped_text_too_long", counts)
     batch = _keep(batch, _valid_urls(batch["url"], rules.max_url_chars), "dropped_invalid_url", counts)
-    if not rules.removal.empty:
-        pairs = zip(batch["uid"].to_pylist(), batch["url"].to_pylist(), strict=True)
-        staying = pa.array([not rules.removal.covers(uid, url) for uid, url in pairs], pa.bool_())
-        batch = _keep(batch, staying, "dropped_removed_by_list", counts)
-    return _with_bucket(combine(_with_opt_out(batch).sort_by(EARLIEST)), rules)
+    batch = _without_removed(batch, rules, counts)
+    batch = batch.append_column("opt_outs", opt_outs(batch))
+    batch = batch.append_column("n_records", pa.array(np.ones(batch.num_rows, np.int32)))
+    return _with_bucket(combine(batch.sort_by(EARLIEST)), rules)
 
 
 def _read(path: str) -> Iterator[pa.RecordBatch]:
@@ -157,15 +155,22 @@ def _valid_urls(urls: pa.StringArray, max_chars: int) -> pa.BooleanArray:
     return pa.array(valid, pa.bool_())
 
 
-def _with_opt_out(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds opted_out: one of the page's directives, or its TDM reservation, says no; and n_records, 1 each."""
-    robots = batch["robots"]
-    refuses = pc.is_in(pc.list_flatten(robots), value_set=pa.array(sorted(refusals())))
-    refusing = pc.filter(pc.list_parent_indices(robots), refuses)
-    rows = pa.array(range(batch.num_rows), pa.int64())
-    opted_out = pc.or_(pc.is_in(rows, value_set=refusing.cast(pa.int64())), pc.fill_null(batch["tdm_reserved"], False))
-    batch = batch.append_column("opted_out", opted_out)
-    return batch.append_column("n_records", pa.array([1] * batch.num_rows, pa.int32()))
+def _with_rank(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
+    """Adds sample_rank, and the key where it is not the uid."""
+    hashes = hashes_of(keys_of(rules.dedup, batch), rules.seed)
+    keys = pa.nulls(len(hashes), KEY) if rules.dedup == "uid" else pa.array(hashes, KEY)
+    ranks = pa.array([rank_of(hashed) for hashed in hashes], pa.int64())
+    return batch.append_column("sample_rank", ranks).append_column("key", keys)
+
+
+def _without_removed(batch: pa.RecordBatch, rules: Rules, counts: Counter[str]) -> pa.RecordBatch:
+    if not rules.removal.path:
+        return batch
+    codes = rules.removal.reasons(batch["uid"].to_pylist(), batch["url"].to_pylist())
+    for code, reason in enumerate(REMOVED_BY, 1):
+        if count := int((codes == code).sum()):
+            counts[f"dropped_removed_by_{reason}"] += count
+    return batch.filter(pa.array(codes == 0))
 
 
 def _with_bucket(batch: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:

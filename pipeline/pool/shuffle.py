@@ -1,4 +1,7 @@
-"""The one thing Spark does for the pool: bring the records of a uid together, in order."""
+"""The one thing Spark does for the pool: bring the copies of a pair together, in order.
+
+In: candidate files. Out: the parts that `write` makes of them, and what the shuffle between cost.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -11,6 +14,7 @@ import pyarrow.compute as pc
 
 from pipeline.ledger import watched
 from pipeline.pool.judge import JUDGED, Rules, judge_file
+from pipeline.pool.moved import Moved, moved, tagged
 from pipeline.pool.survive import EARLIEST_BY
 from pipeline.pool.write import write_bucket
 from schemas.errors import UserError
@@ -20,7 +24,7 @@ _TASKS_PER_CORE = 4
 _MOST_READERS = 100_000  # tasks; more files than that share them
 
 
-def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int]) -> None:
+def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int]) -> Moved:
     """Judge the rows of `files`, sort them, and write the buckets `todo` that get any; the others get their empty report.
 
     Raises UserError where a task failed more often than Spark tries it; the buckets that were done stay.
@@ -39,7 +43,8 @@ def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int])
         written = (
             judged.repartition(tasks, "bucket").sortWithinPartitions(*order).mapInArrow(partial(_write, shared), "bucket int")
         )
-        buckets = {row.bucket for row in watched(written.collect, rules.out, total=len(todo), label="pool")}
+        tag, collect = tagged(spark, written.collect)
+        buckets = {row.bucket for row in watched(collect, rules.out, total=len(todo), label="pool")}
     except PySparkException as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given").strip()
         raise UserError(f"pool: Spark gave up: {reason}; run the same command again to go on where it stopped") from error
@@ -47,10 +52,12 @@ def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int])
         shared.destroy()
     for bucket in sorted(set(todo) - buckets):
         write_bucket(bucket, (), rules)
+    return moved(spark, tag)
 
 
 def _judge(shared: Any, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     rules, todo = shared.value
+    rules.removal.require()
     wanted = pa.array(sorted(todo), pa.int32())
     for batch in batches:
         for path in batch["path"].to_pylist():

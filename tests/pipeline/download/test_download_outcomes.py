@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pipeline.download
-from pipeline.download.outcomes import DOWNLOAD_FAILURES, RESIZE_FAILURES
+from pipeline.download.outcomes import DOWNLOAD_FAILURES, RESIZE_FAILURES, removed_by
 from pipeline.download.peer import _MESSAGES
+from pipeline.removal import REASONS as REASONS_OF_PAIRS
+from pipeline.removal.keys import HASHES
 
 CODE = Path(pipeline.download.__file__).parent
 REASONS = {"reason", "_stopped"}  # the names that hold one
@@ -46,7 +48,8 @@ def test_the_reasons_for_a_failed_download_are_those_that_are_documented():
     by_fetcher = given_by("fetch.py", holders=REASONS, functions=set())
     assert {"timeout", "opt_out", "blocked_address", "transfer_error"} <= by_transfer
     assert {"invalid_url", "unsupported_scheme"} <= by_fetcher
-    assert by_transfer | by_fetcher == set(DOWNLOAD_FAILURES)
+    by_removal = {removed_by(what).reason for what in (*REASONS_OF_PAIRS, *HASHES.values())}
+    assert by_transfer | by_fetcher | by_removal == set(DOWNLOAD_FAILURES)
 
 
 def test_the_reasons_for_a_failed_resize_are_those_that_are_documented():

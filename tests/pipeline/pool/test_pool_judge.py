@@ -1,6 +1,8 @@
 """What one record alone decides: text, URL, opt-out, removal, sample."""
 
+import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,18 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.optout import refusals
 from pipeline.pool import PoolConfig
 from pipeline.pool.judge import JUDGED, Rules, judge, judge_file, read_tallies
-from pipeline.pool.removal import Removal
+from pipeline.pool.refuse import by_first_reason, opt_outs
+from pipeline.removal import compiled
 
 
-def rules_of(removal=None, **options):
-    return Rules.of(PoolConfig(candidates="c", out="o", **options), removal or Removal())
+def rules_of(**options):
+    return Rules.of(PoolConfig(candidates="c", out="o", **options))
 
 
-def judged(batch, rows, **options):
+def judged(batch, rows, rules=None, **options):
     counts = Counter()
-    return judge(batch(rows), rules_of(**options), counts), dict(counts)
+    return judge(batch(rows), rules or rules_of(**options), counts), dict(counts)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +35,21 @@ def judged(batch, rows, **options):
         ({"text": "x" * 101}, "dropped_text_too_long"),
         ({"url": "data:image/png;base64,AAAA"}, "dropped_invalid_url"),
         ({"url": "https://example.org/" + "x" * 200}, "dropped_invalid_url"),
-        ({"url": "https://gone.example.com/a.jpg"}, "dropped_removed_by_list"),
+        ({"url": "https://gone.example.com/a.jpg"}, "dropped_removed_by_domain"),
+        ({"url": "https://images.example.org/gone.jpg"}, "dropped_removed_by_url"),
+        ({"url": "https://images.example.org/hashed.jpg"}, "dropped_removed_by_hash"),
+        ({"uid": "0123456789abcdef" * 2}, "dropped_removed_by_uid"),
         ({"uid": "F" * 32}, "dropped_invalid_uid"),
         ({"uid": "f" * 31}, "dropped_invalid_uid"),
     ],
 )
-def test_a_row_that_may_not_stay_is_counted_by_its_reason(batch, row, values, reason):
-    removal = Removal(domains={"example.com"})
-    kept, counts = judged(batch, [row(), row(**values)], max_text_chars=100, max_url_chars=100, removal=removal)
+def test_a_row_that_may_not_stay_is_counted_by_its_reason(batch, row, values, reason, tmp_path):
+    asked = tmp_path / "asked.txt"
+    hashed = hashlib.sha256(b"https://images.example.org/hashed.jpg").hexdigest()
+    asked.write_text(f"example.com\nhttp://images.example.org/gone.jpg\n{hashed}\n{'0123456789abcdef' * 2}\n")
+    with compiled((str(asked),)) as removal:
+        rules = replace(rules_of(max_text_chars=100, max_url_chars=100), removal=removal)
+        kept, counts = judged(batch, [row(), row(**values)], rules)
     assert kept.num_rows == 1
     assert counts == {reason: 1}
 
@@ -65,16 +76,38 @@ def test_text_of_any_script_stays_as_it_is(batch, row, text):
 )
 def test_a_page_opts_out_by_directive_or_by_reservation(batch, row, values, opted_out):
     kept, _ = judged(batch, [row(text="first", robots=["follow"]), row(text="second", **values), row(text="third")])
-    assert dict(zip(kept["text"].to_pylist(), kept["opted_out"].to_pylist(), strict=True)) == {
+    assert dict(zip(kept["text"].to_pylist(), map(bool, kept["opt_outs"].to_pylist()), strict=True)) == {
         "first": False,
         "second": opted_out,
         "third": False,
     }
 
 
+def test_an_opt_out_is_counted_by_the_first_of_its_reasons(batch, row):
+    said = [
+        ["noindex", "noai"],
+        ["ccbot:noimageai"],
+        ["nofollow", "noindex", "none"],
+        ["noimageindex", "noindex"],
+        [],
+        None,
+        ["none"],
+    ]
+    rows = [row(text=f"cat {n}", robots=robots, tdm_reserved=n == 4) for n, robots in enumerate(said)]
+    counts = by_first_reason(opt_outs(batch(rows)))
+    assert counts == {"noai": 1, "noimageai": 1, "none": 2, "noindex": 1, "noimageindex": 0, "tdm": 1}
+
+
+@given(st.lists(st.tuples(st.lists(st.sampled_from([*refusals(), "nofollow", "googlebot:noai"]), max_size=4), st.booleans())))
+def test_whatever_pages_say_each_that_opts_out_is_counted_once(batch, row, pages):
+    rows = [row(robots=robots, tdm_reserved=reserved) for robots, reserved in pages]
+    expected = sum(reserved or any(word in refusals() for word in robots) for robots, reserved in pages)
+    assert sum(by_first_reason(opt_outs(batch(rows))).values()) == expected
+
+
 def test_records_of_one_uid_in_a_batch_travel_as_one(batch, row):
     kept, _ = judged(batch, [row(day=2), row(day=0, page_url="https://first.org/"), row(day=1, robots=["noai"])])
-    assert kept.to_pylist()[0] | {"page_url": "https://first.org/", "n_records": 3, "opted_out": True} == kept.to_pylist()[0]
+    assert kept.to_pylist()[0] | {"page_url": "https://first.org/", "n_records": 3, "opt_outs": 1} == kept.to_pylist()[0]
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 100_000))

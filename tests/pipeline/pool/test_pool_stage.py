@@ -1,5 +1,6 @@
 """The pool as a whole, on a real Spark."""
 
+import hashlib
 import json
 import os
 import signal
@@ -42,7 +43,7 @@ def rows_of(folder):
 def test_the_pool_has_each_pair_once_and_the_account_adds_up(spark, config, capsys):
     manifest = run(config, spark)
     rows = rows_of(config.out)
-    expected = {"rows_in": 500, "dropped_duplicate": 200, "dropped_invalid_url": 5, "dropped_opt_out": 10, "rows_out": 285}
+    expected = {"rows_in": 500, "dropped_duplicate": 200, "dropped_invalid_url": 5, "dropped_opt_out_noai": 10, "rows_out": 285}
     assert manifest.counts == expected
     assert len(rows) == len({row["uid"] for row in rows}) == 285
     assert [row["sample_rank"] for row in rows] == sorted(row["sample_rank"] for row in rows)
@@ -54,12 +55,13 @@ def test_the_pool_has_each_pair_once_and_the_account_adds_up(spark, config, caps
     assert sum(report.rows for report in manifest.inputs) == 500
     assert pq.read_schema(Path(config.out) / "part-00000.parquet").equals(POOL)
     printed = capsys.readouterr().out
-    assert [line.split()[-1] for line in printed.splitlines()] == ["500", "495", "295", "285", "285"]
+    assert [line.split()[-1] for line in printed.splitlines()] == ["500", "495", "295", "285", "285", "candidate"]
 
 
 def test_flag_keeps_what_opts_out_and_says_so(spark, config):
     manifest = run(replace(config, opt_out="flag"), spark)
-    assert "dropped_opt_out" not in manifest.counts
+    assert not [name for name in manifest.counts if name.startswith("dropped_opt_out")]
+    assert manifest.counts["flagged_opt_out_noai"] == 10
     assert sum(row["opted_out"] for row in rows_of(config.out)) == 10
 
 
@@ -113,10 +115,55 @@ def test_a_removal_list_that_changed_is_another_configuration(spark, config, tmp
     asked = tmp_path / "asked.txt"
     asked.write_text("d.example.net\n")
     config = replace(config, remove=(str(asked),))
-    assert run(config, spark).counts["dropped_removed_by_list"] == 95
+    assert run(config, spark).counts["dropped_removed_by_domain"] == 95
     asked.write_text("images.example.org\n")
     with pytest.raises(UserError, match="made with another configuration"):
         run(config, spark)
+
+
+def test_every_reason_to_remove_is_counted_apart_and_all_adds_up(spark, config, tmp_path, capsys):
+    rows = pq.read_table(config.candidates).to_pylist()
+    hashed = hashlib.sha1(b"https://d.example.net/dog.jpg").hexdigest()
+    lists = [tmp_path / "one.txt", tmp_path / "two.txt"]
+    lists[0].write_text("\n".join([*(row["uid"] for row in rows[:30]), hashed]))
+    lists[1].write_text(f"{rows[0]['uid']}\nhttp://Images.Example.ORG:80/cat.jpg\n")
+    counts = run(replace(config, remove=tuple(map(str, lists)), opt_out="flag"), spark).counts
+    assert {name: count for name, count in counts.items() if "removed" in name} == {
+        "dropped_removed_by_uid": 60,
+        "dropped_removed_by_url": 340,
+        "dropped_removed_by_hash": 95,
+    }
+    assert counts["rows_in"] == counts.get("rows_out", 0) + sum(n for name, n in counts.items() if name.startswith("dropped_"))
+    printed = capsys.readouterr().out
+    assert "on a removal list by uid" in printed
+    assert "on a removal list by hash of URL" in printed
+
+
+def test_a_resumed_run_knows_the_lists_again_and_leaves_no_copy_of_them(spark, config, tmp_path):
+    asked = tmp_path / "asked.txt"
+    asked.write_text("d.example.net\n")
+    config = replace(config, remove=(str(asked),))
+    whole = run(config, spark)
+    before = data_of(config.out)
+    (Path(config.out) / "_parts" / "part-00001.json").unlink()
+    assert run(config, spark).counts == whole.counts
+    assert data_of(config.out) == before
+    assert not (Path(config.out) / "_needed").exists()
+
+
+def test_a_broken_list_is_told_before_the_folder_is_made(config, tmp_path):
+    asked = tmp_path / "asked.txt"
+    asked.write_text("example.org\nco.uk\n")
+    with pytest.raises(UserError, match=r"asked\.txt:2: 'co\.uk' is a public suffix"):
+        run(replace(config, remove=(str(asked),)))
+    assert not Path(config.out).exists()
+
+
+def test_what_opts_out_and_is_kept_is_printed_below_the_pool(spark, config, capsys):
+    run(replace(config, opt_out="flag"), spark)
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if "flagged" in line] == [
+        ["flagged", "in", "it:", "page", "opts", "out:", "noai", "10"]
+    ]
 
 
 def test_more_partitions_than_pairs_give_no_empty_files(spark, config):

@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 
 from pipeline.pool import PoolConfig
 from pipeline.pool.judge import Rules, judge
-from pipeline.pool.language import identify
-from pipeline.pool.removal import Removal
 from pipeline.pool.survive import EARLIEST, survivors
 from pipeline.pool.write import GROUP_ROWS, _groups
 
-RULES = Rules.of(PoolConfig(candidates="c", out="o"), Removal())
+RULES = Rules.of(PoolConfig(candidates="c", out="o"))
 
 
 def survive(batches):
@@ -39,7 +37,7 @@ def test_at_one_time_the_place_in_the_crawl_decides(batch, row):
 
 def test_one_page_that_opts_out_counts_for_the_pair(batch, row):
     rows = [row(day=0), row(day=1, robots=["noai"]), row(text="another cat")]
-    opted_out = {survivor["text"]: survivor["opted_out"] for survivor in survive([sorted_batch(batch, rows)])}
+    opted_out = {survivor["text"]: bool(survivor["opt_outs"]) for survivor in survive([sorted_batch(batch, rows)])}
     assert opted_out == {"a red cat on a roof": True, "another cat": False}
 
 
@@ -62,10 +60,3 @@ def test_row_groups_are_full_however_the_rows_arrive():
     groups = list(_groups(batches))
     assert [group.num_rows for group in groups] == [GROUP_ROWS, GROUP_ROWS, GROUP_ROWS, 6]
     assert pa.concat_tables(groups).equals(pa.Table.from_batches(batches))
-
-
-def test_language_is_told_with_a_probability_and_not_guessed_from_nothing():
-    langs, probabilities = identify(["a small red house beside the lake", "ein kleines rotes Haus neben dem See", "1234", ""])
-    assert langs == ["en", "de", None, None]
-    assert probabilities[2:] == [None, None]
-    assert all(0.5 < probability <= 1 for probability in probabilities[:2])

@@ -1,11 +1,12 @@
 """URLs: whether one can be fetched at all, whose it is, and the form in which two spellings of one address are equal.
 
-Only syntax is judged here: which addresses may be connected to is `download`'s question, asked after DNS.
+In: a URL or a host as text. Out: the host, the registrable domain, or the normalised form; None for what is not valid. Only
+syntax is judged here: which addresses may be connected to is `download`'s question, asked after DNS.
 """
 
 import re
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from pipeline.hosts import ascii_host
@@ -18,10 +19,18 @@ _UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 # RFC 3986's characters of path and query, and %: what a browser leaves as it stands.
 _SAFE = "!$&'()*+,;=:@/?%~"
+# What nearly all URLs look like (host, path and query): nothing in them needs to be rewritten but a dot segment.
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_PCHARS = r"A-Za-z0-9._~!$&'()*+,;=:@/-"
+_PLAIN = re.compile(rf"https?://((?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?)(/[{_PCHARS}]*)?(\?[{_PCHARS}?]*)?", re.ASCII)
+_MAX_HOST_CHARS = 253  # RFC 1035
 
 
 def host_of(url: str) -> str | None:
     """The host of an http(s) URL in ASCII lower case (punycode, IPv6 in brackets); None where the URL is not valid."""
+    plain = _PLAIN.fullmatch(url)
+    if plain is not None and len(plain[1]) <= _MAX_HOST_CHARS:
+        return plain[1]
     parts = _split(url)
     return None if parts is None else public_host(parts.hostname or "")
 
@@ -31,6 +40,14 @@ def normalise(url: str) -> str | None:
 
     The scheme is left out on purpose: who asks to have https://a/b removed means http://a/b too. None where it is not valid.
     """
+    plain = _PLAIN.fullmatch(url)
+    if plain is not None and len(plain[1]) <= _MAX_HOST_CHARS and "/." not in (path := plain[2] or "/"):
+        return f"{plain[1]}{path}{plain[3]}" if plain[3] and plain[3] != "?" else plain[1] + path
+    return _rewritten(url)
+
+
+def _rewritten(url: str) -> str | None:
+    """What `normalise` answers, for any URL."""
     parts = _split(url)
     host = public_host(parts.hostname or "") if parts is not None else None
     if parts is None or host is None:
@@ -51,6 +68,17 @@ def public_host(host: str) -> str | None:
 def domain_of(host: str) -> str:
     """The registrable domain of a host by the public suffix list (the bundled snapshot), or the host itself."""
     return str(_extractor()(host).top_domain_under_public_suffix) or host
+
+
+def public_suffix(host: str) -> Literal["icann", "private"] | None:
+    """Which section of the public suffix list `host` stands in: itself a suffix, below which others register their names.
+
+    icann: a registry's (co.uk, com); private: a company's, whose customers have their sites below it (github.io).
+    """
+    found = _extractor()(host, include_psl_private_domains=True)
+    if found.domain or not found.suffix:
+        return None
+    return "private" if found.is_private else "icann"
 
 
 def _split(url: str) -> SplitResult | None:

@@ -2,11 +2,12 @@
 
 import string
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.pool.addresses import domain_of, host_of, normalise
+from pipeline.addresses import _rewritten, domain_of, host_of, normalise, public_suffix
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,46 @@ def test_normalising_twice_changes_nothing_more(path):
 )
 def test_the_domain_is_the_registrable_one_or_the_host(host, domain):
     assert domain_of(host) == domain
+
+
+@given(
+    st.sampled_from(["http", "https"]),
+    st.lists(
+        st.sampled_from(["a", "b-c", "_d", "xn--mller-kva", "9", "E", "-f", "g-", "i" * 63, "j" * 64]), min_size=1, max_size=6
+    ),
+    st.text(alphabet="ab./?:@;=&%~*'()!$,+-_# é\\|", max_size=20),
+)
+def test_a_plain_url_is_read_in_the_short_way_as_in_the_long_one(scheme, labels, rest):
+    url = f"{scheme}://{'.'.join(labels)}{rest and '/' + rest}"
+    assert normalise(url) == _rewritten(url)
+    assert (host_of(url) is None) == (_rewritten(url) is None)
+    if normalise(url) is not None:
+        assert normalise(url).startswith(host_of(url))
+
+
+def test_real_urls_are_read_in_the_short_way_as_in_the_long_one(shared_data):
+    urls = set(pq.read_table(shared_data / "wat/bench_base.warc.golden.parquet", columns=["url"])["url"].to_pylist())
+    assert len(urls) > 1000
+    assert [url for url in urls if normalise(url) != _rewritten(url)] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "section"),
+    [
+        ("com", "icann"),
+        ("co.uk", "icann"),
+        ("xn--p1ai", "icann"),
+        ("any.ck", "icann"),
+        ("www.ck", None),
+        ("b.kawasaki.jp", "icann"),
+        ("city.kawasaki.jp", None),
+        ("github.io", "private"),
+        ("s3.amazonaws.com", "private"),
+        ("example.co.uk", None),
+        ("somebody.github.io", None),
+        ("93.184.216.34", None),
+        ("localhost", None),
+    ],
+)
+def test_a_public_suffix_is_known_with_its_section(host, section):
+    assert public_suffix(host) == section

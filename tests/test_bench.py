@@ -1,0 +1,148 @@
+"""The benchmarks start, their input is what it says, and bench/README.md tells what they measured. Nothing is timed here."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import readme, wat
+from bench.fuzz_worker import Worker
+from bench.measure import ratio, table
+from bench.tree import cost_of
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BENCH = REPOSITORY / "bench"
+COMMANDS = sorted(path.stem for path in BENCH.glob("*.py") if "argparse" in path.read_text())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_benchmark_tells_how_it_is_called(name: str):
+    command = [sys.executable, "-m", f"bench.{name}", "--help"]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert f"bench.{name}" in ran.stdout
+
+
+@pytest.mark.parametrize("path", sorted(BENCH.glob("*.py")), ids=lambda path: path.name)
+def test_a_file_is_short_and_says_in_its_first_line_what_it_is_for(path: Path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith('"""')
+    assert len(lines) <= 400
+
+
+def test_the_readme_s_tables_are_made_from_the_results():
+    text = readme.README.read_text()
+    assert readme.with_results(text) == text, "run: python -m bench.readme"
+
+
+@pytest.mark.parametrize("path", sorted((BENCH / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_the_readme_shows_every_result(path: Path):
+    found = json.loads(path.read_text())
+    assert found["bench"] == path.stem
+    assert f"<!-- results of {path.stem}: " in readme.README.read_text()
+
+
+def record(target: str, body: str, kind: str = "metadata") -> bytes:
+    head = f"WARC/1.0\r\nWARC-Type: {kind}\r\n" + (f"WARC-Target-URI: {target}\r\n" if target else "")
+    return f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}\r\n\r\n".encode()
+
+
+def test_a_copy_has_another_host_for_its_own_page_only():
+    body = '{"u":"http://a.example/x","cdn":"https://cdn.a.example/x","more":"//a.example.org/y","own":"//a.example:80/é"}'
+    copy = wat.on_another_host(record("http://a.example/dir/", body), 3)
+    assert copy == record(
+        "http://c3.a.example/dir/", body.replace('"http://a.', '"http://c3.a.').replace('"//a.example:', '"//c3.a.example:')
+    )
+
+
+def test_copies_repeat_pages_but_not_what_stands_at_the_head_of_a_wat():
+    head, page = record("", "software: x", "warcinfo"), record("https://a.example/", '{"a":"https://a.example/"}')
+    copies = list(wat.copied_records([head, page], 3))
+    assert copies[:2] == [head, page]
+    assert [wat.host_of(copy) for copy in copies[2:]] == [b"c1.a.example", b"c2.a.example"]
+
+
+def test_a_length_is_set_right_only_where_one_is_stated():
+    assert (
+        wat.with_true_length(b"WARC/1.0\r\nContent-Length: 99\r\n\r\n{}\r\n\r\n")
+        == b"WARC/1.0\r\nContent-Length: 2\r\n\r\n{}\r\n\r\n"
+    )
+    assert wat.with_true_length(b"WARC/1.0\r\n\r\n{}\r\n\r\n") == b"WARC/1.0\r\n\r\n{}\r\n\r\n"
+
+
+def test_a_bench_wat_of_real_pages_is_a_valid_wat_of_distinct_pages(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(wat, "CACHE", tmp_path)
+    source = shared_data / "wat" / "small.warc.wat.gz"
+    records, copies = list(wat.records_of(source)), list(wat.records_of(wat.copied_wat(source, 2)))
+    pages = [r for r in records if wat.host_of(r)]
+    assert pages
+    assert len(copies) == len(records) + len(pages)
+    for copy, page in zip(copies[len(records) :], pages, strict=True):
+        head, _, block = copy.partition(b"\r\n\r\n")
+        stated = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Length: "))
+        assert block[int(stated.split()[1]) :] == b"\r\n\r\n"
+        assert json.loads(block)["Envelope"]["WARC-Header-Metadata"]["WARC-Target-URI"].encode() in head
+        assert wat.host_of(copy) == b"c1." + wat.host_of(page)
+
+
+def test_records_of_a_wat_are_its_members(tmp_path: Path):
+    records = [record("https://a.example/", "{}"), record("https://b.example/", "[]")]
+    (tmp_path / "x.wat.gz").write_bytes(b"".join(map(gzip.compress, records)))
+    assert list(wat.records_of(tmp_path / "x.wat.gz")) == records
+
+
+def test_ratios_are_taken_round_by_round():
+    found = ratio([{"cpu_s": 2.0}, {"cpu_s": 9.0}, {"cpu_s": 4.0}], [{"cpu_s": 1.0}, {"cpu_s": 3.0}, {"cpu_s": 1.0}])
+    assert (found.median, found.least, found.most) == (3.0, 2.0, 4.0)
+
+
+def test_a_table_keeps_three_digits_and_sets_thousands_apart():
+    assert table([{"side": "ours", "CPU s": 0.7512, "rows": 113256}]) == (
+        "| side | CPU s |    rows |\n|------|------:|--------:|\n| ours |  0.75 | 113,256 |"
+    )
+
+
+def test_the_cost_of_a_command_includes_children_that_nobody_waits_for(tmp_path: Path):
+    burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.6: pass'"
+    command = ["bash", "-c", f"(({burn}; touch done) &); {burn}; until [ -e done ]; do sleep 0.1; done"]
+    assert cost_of(command, folder=tmp_path, log=tmp_path / "log").total_s > 0.9
+
+
+def test_a_command_that_fails_ends_the_benchmark_with_its_output(tmp_path: Path):
+    with pytest.raises(SystemExit, match="no such luck"):
+        cost_of(["bash", "-c", "echo no such luck; exit 3"], folder=tmp_path, log=tmp_path / "log")
+
+
+@pytest.mark.slow
+def test_the_fuzz_run_of_extract_works(shared_data: Path):
+    command = [sys.executable, "-m", "bench.fuzz_extract", "--count", "12", "--alone"]
+    environment = {**os.environ, "WEBPAIRS_SHARED": str(shared_data.parent)}
+    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout.endswith("seed 0: 12 inputs, 0 findings\n"), ran.stdout + ran.stderr
+
+
+def extract_nothing(wat: Path) -> list[dict]:
+    content = wat.read_bytes()
+    if content == b"raise":
+        raise ValueError("so it is told")
+    if content == b"die":
+        os.kill(os.getpid(), 9)
+    if content == b"hang":
+        time.sleep(60)
+    return [{"uid": content.decode()}]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fuzz_worker_tells_exceptions_deaths_and_hangs_and_goes_on(tmp_path: Path):
+    with Worker(extract_nothing, tmp_path / "wat", limit_s=2) as worker:
+        assert worker.answer(b"raise").error.endswith("ValueError: so it is told\n")
+        assert worker.answer(b"die").error.endswith("signal 9")
+        assert "no answer after 2 s" in worker.answer(b"hang").error
+        assert worker.answer(b"fine").rows == [{"uid": "fine"}]
