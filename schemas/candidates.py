@@ -20,6 +20,11 @@ CANDIDATES = table(
         column("license_url", pa.string(), "target of the page's first rel=license link, absolute"),
         column("robots", STRINGS, "lower-case directives of X-Robots-Tag and meta robots, sorted, e.g. noai"),
         column("tdm_reserved", pa.bool_(), "tdm-reservation (TDMRep): true reserved, false not reserved, null silent"),
-        required("source", pa.string(), "where on the page the link stands: img (others opt-in)"),
+        required(
+            "source",
+            pa.string(),
+            "where on the page the image stands: img; each only where asked for: og:image (text is og:title or og:description), "
+            "a (link to an image, text is the link's), video (poster, text is its own title or alt, or as of og:image)",
+        ),
     ],
 )

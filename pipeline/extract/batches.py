@@ -104,6 +104,8 @@ def read_batches(window: Window, path: str, tally: Counter[str], tell: Tell) -> 
 
 def _take(record: Record, batch: Batch, tell: Tell) -> Generator[Batch, None, Batch]:
     """Put a record into `batch`, or a larger one, after whatever is full or must be read before it."""
+    if record.kind not in (b"metadata", b"warcinfo"):
+        return batch
     if record.kind != b"metadata" or not batch.fits(record):
         yield batch
         batch.clear()

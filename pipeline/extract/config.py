@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from pipeline.extract.compiled.sources import IMAGE_LINK, OG_IMAGE, VIDEO_POSTER
 from pipeline.options import StageConfig, option
 from schemas.errors import UsageError
 
@@ -19,6 +20,9 @@ class ExtractConfig(StageConfig):
     wats: int | None = option("with --crawl: how many WATs to draw, without replacement (all where not given)", None, metavar="N")
     seed: int = option("with --crawl: seed of the draw; a smaller N is a subset of a larger one", 0)
     base_url: str = option("with --crawl: where crawl-data/ stands, a URL or a folder", COMMON_CRAWL, metavar="URL")
+    og_image: bool = option("also og:image, with og:title (or og:description) as its text", False)
+    image_links: bool = option("also links to images, <a href>, with the link's text", False)
+    video_posters: bool = option("also <video poster>, with its title (or og:title, og:description) as its text", False)
 
     def __post_init__(self) -> None:
         """Refuse contradicting options."""
@@ -31,3 +35,8 @@ class ExtractConfig(StageConfig):
             raise UsageError("extract: --wats goes with --crawl ID; with --wat every named file is read")
         if self.wats is not None and self.wats < 1:
             raise UsageError(f"extract: --wats {self.wats}: must be 1 or more")
+
+    @property
+    def wanted(self) -> int:
+        """The sources besides <img> as bits of compiled.sources."""
+        return OG_IMAGE * self.og_image | IMAGE_LINK * self.image_links | VIDEO_POSTER * self.video_posters

@@ -1,7 +1,7 @@
 """What the scanner found of a page → what its rows share: columns of CANDIDATES, and the URL that links are relative to."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urljoin
@@ -11,9 +11,11 @@ import numpy as np
 from pipeline.extract.batches import Batch, Ints
 from pipeline.extract.compiled.links import AFTER_FOLDER, LINK_PAGE, WAY
 from pipeline.extract.compiled.pages import END_NOTE, FIRST_NOTE, RECORD
-from pipeline.extract.compiled.parts import HEAD_LINK, HEADER, LINK, META
+from pipeline.extract.compiled.parts import HEAD_LINK, HEADER, LINK, META, NOTE_KIND, OTHER_META, OTHERS, RIGHTS
 from pipeline.extract.compiled.records import OFFSET, TARGET_END, TARGET_START
 from pipeline.extract.compiled.rows import BASE_COLUMNS
+from pipeline.extract.links import Candidate
+from pipeline.extract.others import others_of
 from pipeline.extract.pages import Page, fetched_at_us, load, string_in
 from pipeline.extract.rights import Rights, rights_of
 from pipeline.extract.urls import base_of, problem_of
@@ -56,7 +58,8 @@ class Base(NamedTuple):
 def facts_in(batch: Batch, count: int, read_in_python: Mapping[int, Page], crawls: Sequence[str | None]) -> list[PageFacts]:
     """Those of the first `count` pages that the scanner found in a batch; `crawls` (count,): what their WAT had said by then."""
     view = memoryview(batch.buffer.data)
-    notes = batch.notes[: batch.pages[count - 1, END_NOTE] if count else 0].tolist()
+    notes = batch.notes[: batch.pages[count - 1, END_NOTE] if count else 0]
+    notes = np.column_stack([notes[:, NOTE_KIND] & RIGHTS, notes[:, NOTE_KIND + 1 :]]).tolist()
     pages = batch.pages[:count]
     records = batch.records[pages[:, RECORD]].tolist()
     return [
@@ -80,8 +83,23 @@ def _facts_at(view: memoryview, page: list[int], record: list[int], notes: list[
         url = bytes(view[record[TARGET_START] : record[TARGET_END]]).strip().decode("utf-8", "replace")
     date = fetched_at_us(string_in(bytes(view[date_start:date_end])))
     base_url = base_of(url, string_in(bytes(view[base_start:base_end]))) if base_start else url
-    rights, refuses = _rights([(kind, bytes(view[start:end])) for kind, start, end in notes], base_url)
+    rights, refuses = _rights([(kind, bytes(view[start:end])) for kind, start, end in notes if kind], base_url)
     return PageFacts(url, Base.of(base_url), crawl, record[OFFSET], date, rights, refuses)
+
+
+def others_in(batch: Batch, count: int, wanted: int) -> Iterator[tuple[int, list[Candidate]]]:
+    """The images besides <img> of those of the first `count` pages for which the scanner noted what may be one: by row."""
+    view = memoryview(batch.buffer.data)
+    pages = batch.pages[:count]
+    notes = batch.notes[: pages[-1, END_NOTE] if count else 0]
+    noted = np.flatnonzero(notes[:, NOTE_KIND] & OTHERS)
+    page_of_note = np.searchsorted(pages[:, END_NOTE], noted, side="right").tolist()
+    pieces: dict[int, tuple[list[bytes], list[bytes]]] = {}
+    for row, (kind, start, end) in zip(page_of_note, notes[noted].tolist(), strict=True):
+        metas, links = pieces.setdefault(row, ([], []))
+        (metas if kind & OTHER_META else links).append(bytes(view[start:end]))
+    for row, (metas, links) in pieces.items():
+        yield row, others_of(load(b"[%b]" % b",".join(metas)), load(b"[%b]" % b",".join(links)), wanted)
 
 
 def bases_of(pages: Sequence[PageFacts], links: Ints) -> tuple[Ints, bytes]:
@@ -92,8 +110,15 @@ def bases_of(pages: Sequence[PageFacts], links: Ints) -> tuple[Ints, bytes]:
         base = page.base
         start = len(prefixes)
         prefixes += (urljoin(base.url, "x")[:-1] if number in with_folder else base.host).encode()
-        rows.append((start, base.scheme_size, len(base.host), len(prefixes) - start, page.refuses, 0))
+        rows.append((start, base.scheme_size, len(base.host), len(prefixes) - start, page.refuses, 0, _told_size(page)))
     return np.array(rows, np.int64).reshape(-1, BASE_COLUMNS), bytes(prefixes)
+
+
+def _told_size(page: PageFacts) -> int:
+    """How many characters every row of a page repeats."""
+    rights = page.rights
+    said = (page.url, page.crawl, rights.html_lang, rights.content_language, rights.license_url, *rights.robots)
+    return sum(len(text) for text in said if text)
 
 
 def _refused_by(rights: Rights) -> int:
@@ -118,5 +143,5 @@ def _rights_in(notes: tuple[tuple[int, bytes], ...], base_url: str) -> tuple[Rig
         return b",".join(piece for kind, piece in notes if kind == wanted)
 
     head = {"Metas": load(b"[%b]" % joined(META)), "Link": load(b"[%b]" % joined(HEAD_LINK))}
-    rights = rights_of(Page("", base_url, None, load(b"{%b}" % joined(HEADER)), head, load(b"[%b]" % joined(LINK))))
+    rights = rights_of(Page("", base_url, None, load(b"{%b}" % joined(HEADER)), head, load(b"[%b]" % joined(LINK)), []))
     return rights, _refused_by(rights)

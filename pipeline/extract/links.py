@@ -1,36 +1,42 @@
-"""Page → its images with alt text, resolved; whatever is left out is counted by reason."""
+"""Candidates of a page → its images with a text, resolved; whatever is left out is counted by reason."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from pipeline.extract.pages import IMAGE, Page
 from pipeline.extract.urls import UnusableError, resolve
 
 
+class Candidate(NamedTuple):
+    """What may be an image: its src and its text, as the page's JSON has them, and where they stand (one of others.SOURCES)."""
+
+    src: Any
+    text: Any
+    source: str
+
+
 class Image(NamedTuple):
-    """An absolute image URL and its alt text."""
+    """An absolute image URL, its text, and where they stand."""
 
     url: str
     text: str
+    source: str
 
 
-def images_of(page: Page, tally: Counter[str]) -> Iterator[Image]:
-    """The usable images of `page` in order, repeats included.
+def images_of(candidates: Iterable[Candidate], base_url: str, tally: Counter[str]) -> Iterator[Image]:
+    """The usable images among the `candidates` of a page in order, repeats included.
 
-    Counts in `tally`: `rows_in` (links from <img src>), `dropped_REASON` for those left out, `mended_REASON` for those kept
-    with another URL than cc2dataset's.
+    Counts in `tally`: `rows_in` (candidates), `dropped_REASON` for those left out, `mended_REASON` for those kept with another
+    URL than cc2dataset's.
     """
-    links = [link for link in page.links if link.get("path") == IMAGE]
-    tally["rows_in"] += len(links)
-    for link in links:
-        text, src = link.get("alt"), link.get("url")
+    for src, text, source in candidates:
+        tally["rows_in"] += 1
         if not isinstance(text, str) or not text:
             tally["dropped_no_alt"] += 1
             continue
-        url = url_of(src if isinstance(src, str) else "", page.base_url, tally)
+        url = url_of(src if isinstance(src, str) else "", base_url, tally)
         if url is not None:
-            yield Image(url, text)
+            yield Image(url, text, source)
 
 
 def url_of(src: str, base_url: str, tally: Counter[str]) -> str | None:

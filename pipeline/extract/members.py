@@ -4,6 +4,7 @@ This is the way that takes anything: zlib streams a gzip member of any size and 
 never come here; `batches` inflates them faster.
 """
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -21,7 +22,9 @@ WARC_SIGN = b"WARC/"
 RECORD_END = b"\r\n\r\n"
 SPAN_BYTES = 8 << 20  # how far ahead is looked for the end of something
 _PIECE_BYTES = 1 << 20
+_MOST_READ_AGAIN_BYTES = 64 << 20  # of a file: signs of members inside broken members
 _FEED_BYTES = 256 << 10
+_ZEROS = re.compile(rb"\0*")
 _ZSTD_FEED_BYTES = 8 << 10  # zstd cannot bound its output, so its input is kept small
 
 
@@ -42,7 +45,11 @@ class Piece(NamedTuple):
 
 
 class MemberError(Exception):
-    """A member that cannot be inflated."""
+    """A member that cannot be inflated; `reached`: the offset up to which it was read."""
+
+    def __init__(self, reached: int) -> None:
+        super().__init__(reached)
+        self.reached = reached
 
 
 class TruncationError(MemberError):
@@ -76,6 +83,7 @@ class GzipMembers:
         self._window = window
         self._tally = tally
         self._sound = True
+        self._read_again = 0
 
     def more(self) -> bool:
         """Whether the file goes on."""
@@ -99,9 +107,13 @@ class GzipMembers:
             self._sound = False
 
     def _after_damage(self, error: MemberError) -> int:
-        """The next header after the broken member, counting the damage once however many false headers it holds."""
+        """The next header after the broken member, counting the damage once however many false headers it holds.
+
+        Where every false header is followed by much that can be inflated, the time would grow with the square of the file's size.
+        """
         window = self._window
-        start = max(self.at + 1, window.base)
+        self._read_again += error.reached - self.at
+        start = max(self.at + 1 if self._read_again <= _MOST_READ_AGAIN_BYTES else error.reached, window.base)
         following = window.find(GZIP_SIGN, start, keep=start, within=SPAN_BYTES)
         while following is None:
             start = window.end - len(GZIP_SIGN) + 1
@@ -116,32 +128,37 @@ class GzipMembers:
 def _after_padding(window: Window, at: int) -> int:
     """The offset of the next byte that is not zero: tapes and some object stores pad with zeros."""
     while window.reaches(at, keep=at):
-        rest = window.data[at - window.base :]
-        zeros = len(rest) - len(rest.lstrip(b"\0"))
-        at += zeros
-        if zeros < len(rest):
+        padding = _ZEROS.match(window.data, at - window.base)  # in place: a copy of the window for each member is dear
+        at = window.base + (padding.end() if padding else 0)
+        if at < window.end:
             break
     return at
 
 
 def _stream(window: Window, at: int, inflater: "zlib._Decompress") -> Generator[Piece, None, int]:
     """Pieces of the member at `at`; returns the offset after it. Raises MemberError or TruncationError."""
-    position, joint = at, Joint.MEMBER
+    position, joint, begun = at, Joint.MEMBER, b""
     while not inflater.eof:
         more = window.reaches(position, keep=max(at, position - SPAN_BYTES))
         fed = window.view(position, position + _FEED_BYTES)
         try:
             data = inflater.decompress(fed, _PIECE_BYTES)
         except zlib.error as error:
-            raise MemberError from error
+            raise MemberError(position) from error
         # At the member's end unconsumed_tail may still hold what unused_data holds.
         position += len(fed) - len(inflater.unused_data if inflater.eof else inflater.unconsumed_tail)
         if not (more or data or inflater.eof):
-            raise TruncationError
-        if data:
-            yield Piece(at, data, joint)
-            joint = Joint.WITHIN
+            raise TruncationError(position)
+        begun += data
+        if inflater.eof or _shows_kind(begun, joint):
+            yield Piece(at, begun, joint)
+            begun, joint = b"", Joint.WITHIN
     return position
+
+
+def _shows_kind(data: bytes, joint: Joint) -> bool:
+    """Whether enough of a member has come to see if a record begins with it."""
+    return joint is Joint.WITHIN or len(data) >= len(WARC_SIGN)
 
 
 def _zstd_pieces(window: Window, tally: Counter[str]) -> Iterator[Piece]:
@@ -149,7 +166,7 @@ def _zstd_pieces(window: Window, tally: Counter[str]) -> Iterator[Piece]:
     at = 0
     make: Callable[[], zstandard.ZstdDecompressionObj] = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj
     while window.reaches(at, keep=at):
-        frame, position, joint = make(), at, Joint.MEMBER
+        frame, position, joint, begun = make(), at, Joint.MEMBER, b""
         while not frame.eof:
             if not window.reaches(position, keep=position):
                 tally["truncated_files"] += 1
@@ -163,8 +180,10 @@ def _zstd_pieces(window: Window, tally: Counter[str]) -> Iterator[Piece]:
                 yield Piece(at, b"", Joint.GAP)
                 return
             position += len(fed) - len(frame.unused_data)
-            yield Piece(at, data, joint)
-            joint = Joint.WITHIN
+            begun += data
+            if frame.eof or _shows_kind(begun, joint):
+                yield Piece(at, begun, joint)
+                begun, joint = b"", Joint.WITHIN
         at = position
 
 

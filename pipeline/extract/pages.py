@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from pipeline.extract.urls import base_of
+from pipeline.extract.links import Candidate
+from pipeline.extract.others import others_of
+from pipeline.extract.urls import LONGEST_URL_CHARS, base_of
 
 IMAGE = "IMG@/src"
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -22,6 +24,7 @@ class Page(NamedTuple):
     headers: dict[str, Any]
     head: dict[str, Any]
     links: list[dict[str, Any]]
+    candidates: list[Candidate]
 
 
 def load(block: bytes) -> Any:
@@ -50,6 +53,7 @@ def _load_tolerantly(block: bytes) -> Any:
     try:
         value = json.loads(block.decode("utf-8", "replace"), strict=False)
         written = json.dumps(value, ensure_ascii=False)
+        del value  # a record of 32 MB takes a gigabyte when it is built
         return json.loads(written.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
@@ -65,26 +69,28 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def page_of(record: Any, target: str) -> Page | None:
+def page_of(record: Any, target: str, wanted: int) -> Page | None:
     """The page that a metadata record describes, None where it describes none with images.
 
-    `target` is the WAT record's own WARC-Target-URI, for records whose envelope lacks it. WATs made from ARC files have an
-    ARC-Header-Metadata in the place of WARC's. Raises ValueError where no URL of the page is given.
+    `wanted` (bits of compiled.sources): where images may stand besides <img>. `target` is the WAT record's own WARC-Target-URI,
+    for records whose envelope lacks it. WATs made from ARC files have an ARC-Header-Metadata in the place of WARC's. Raises
+    ValueError where no URL of the page is given.
     """
     envelope = object_of(object_of(record).get("Envelope"))
     response = object_of(object_of(envelope.get("Payload-Metadata")).get("HTTP-Response-Metadata"))
     html = object_of(response.get("HTML-Metadata"))
-    links = objects_of(html.get("Links"))
-    if not any(link.get("path") == IMAGE for link in links):
+    head, links = object_of(html.get("Head")), objects_of(html.get("Links"))
+    candidates = [Candidate(link.get("url"), link.get("alt"), "img") for link in links if link.get("path") == IMAGE]
+    candidates += others_of(objects_of(head.get("Metas")), links, wanted) if wanted else []
+    if not candidates:
         return None
     warc = object_of(envelope.get("WARC-Header-Metadata"))
     arc = object_of(envelope.get("ARC-Header-Metadata"))
     url = next((u for u in (warc.get("WARC-Target-URI"), arc.get("Target-URI"), target) if isinstance(u, str) and u), None)
-    if url is None:
-        raise ValueError("no Target-URI")
-    head = object_of(html.get("Head"))
+    if url is None or len(url) > LONGEST_URL_CHARS:
+        raise ValueError("no Target-URI that can be one")
     when = fetched_at_us(warc.get("WARC-Date") or arc.get("Date"))
-    return Page(url, base_of(url, head.get("Base")), when, object_of(response.get("Headers")), head, links)
+    return Page(url, base_of(url, head.get("Base")), when, object_of(response.get("Headers")), head, links, candidates)
 
 
 def crawl_of(record: Any) -> str | None:

@@ -1,14 +1,16 @@
 """Pieces → WARC records. A wrong Content-Length is mended by looking for the next record, and costs nothing."""
 
 import re
+from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.extract.members import RECORD_END, WARC_SIGN, Joint, Piece
 
 _MAX_RECORD_BYTES = 32 << 20
+_MAX_HEAD_BYTES = 64 << 10  # as a head is looked for with every piece
 _NEXT_RECORD = RECORD_END + WARC_SIGN
 _TYPE = re.compile(rb"^WARC-Type:[ \t]*([\w-]+)", re.IGNORECASE | re.MULTILINE)
 _LENGTH = re.compile(rb"^Content-Length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
@@ -37,7 +39,9 @@ class RecordAssembler:
     def __init__(self, tally: Counter[str]) -> None:
         self._tally = tally
         self._pending = bytearray()
-        self._members: list[tuple[int, int]] = []  # where in `pending` members begin, and their offsets in the file
+        # Where members begin, in bytes since `finish`, and their offsets in the file. Members may be of a byte: no objects.
+        self._starts, self._offsets = array("q"), array("q")
+        self._gone = 0  # how many of those bytes are no longer in `pending`
         self._searched = 0
 
     @property
@@ -51,8 +55,9 @@ class RecordAssembler:
         another_is_broken = piece.joint is Joint.GAP and piece.offset != self._offset_at(len(self._pending))
         if begins or another_is_broken:
             yield from self.finish()
-        if piece.joint is not Joint.WITHIN or not self._members:
-            self._members.append((len(self._pending), piece.offset))
+        if piece.joint is not Joint.WITHIN or not self._starts:
+            self._starts.append(self._gone + len(self._pending))
+            self._offsets.append(piece.offset)
         if begins:
             self._pending = _owned(piece.data)
         elif not another_is_broken:  # a record may also run on over members (BGZF cuts every 64 KiB)
@@ -69,19 +74,25 @@ class RecordAssembler:
     def finish(self) -> Iterator[Record]:
         """The records in what is left: nothing follows it."""
         yield from _last_records(self._pending, self._offset_at, self._tally)
-        self._pending, self._searched = bytearray(), 0
-        self._members.clear()
+        self._pending, self._searched, self._gone = bytearray(), 0, 0
+        del self._starts[:], self._offsets[:]
 
     def _forget(self, count: int) -> None:
         """Drop the first bytes of what is pending; the rest was searched."""
         del self._pending[:count]
+        self._gone += count
         self._searched = len(self._pending)
-        moved = [(max(0, start - count), offset) for start, offset in self._members]
-        self._members = [member for member, after in pairwise([*moved, (1, 0)]) if after[0] > 0]
+        held = self._member_at(0)
+        if held > 0:
+            del self._starts[:held], self._offsets[:held]
 
     def _offset_at(self, place: int) -> int:
         """The offset in the file of the member that holds a place of what is pending."""
-        return next((offset for start, offset in reversed(self._members) if start <= place), -1)
+        held = self._member_at(place)
+        return self._offsets[held] if held >= 0 else -1
+
+    def _member_at(self, place: int) -> int:
+        return bisect_right(self._starts, self._gone + place) - 1
 
 
 def read_records(pieces: Iterable[Piece], tally: Counter[str]) -> Iterator[Record]:
@@ -96,7 +107,7 @@ def _is_whole(data: bytearray) -> bool:
     """Whether `data` is one record and the end of its Content-Length is the end of `data`."""
     if not data.startswith(WARC_SIGN) or not data.endswith(RECORD_END):
         return False
-    head_end = data.find(RECORD_END)
+    head_end = data.find(RECORD_END, 0, _MAX_HEAD_BYTES)
     length = _length(data, 0, head_end)
     return length is not None and head_end + length + 2 * len(RECORD_END) == len(data)
 
@@ -118,17 +129,18 @@ def _whole_records(data: bytearray, offset_at: OffsetAt, tally: Counter[str], se
                 return max(at, len(data) - len(_NEXT_RECORD))
             tally["records_without_header"] += 1
         else:
-            head_end = data.find(RECORD_END, at)
+            head_end = data.find(RECORD_END, at, at + _MAX_HEAD_BYTES)
             length = _length(data, at, head_end) if following >= 0 else None
             stated = -1 if length is None else head_end + len(RECORD_END) + length
             if stated >= 0 and data.startswith(RECORD_END, stated):
                 following = stated
             elif following < 0:
                 return at
-            else:
+            elif head_end >= 0:
                 tally["records_wrong_length"] += 1
-            tally["records"] += 1
-            yield _record(data, slice(at, head_end), slice(head_end + len(RECORD_END), following), offset_at(at))
+            tally["records" if head_end >= 0 else "records_without_header"] += 1
+            if head_end >= 0:
+                yield _record(data, slice(at, head_end), slice(head_end + len(RECORD_END), following), offset_at(at))
         at = following + len(RECORD_END)
 
 
@@ -137,7 +149,7 @@ def _last_records(data: bytearray, offset_at: OffsetAt, tally: Counter[str]) -> 
     at = yield from _whole_records(data, offset_at, tally)
     if at == len(data):
         return
-    head_end = data.find(RECORD_END, at)
+    head_end = data.find(RECORD_END, at, at + _MAX_HEAD_BYTES)
     if not data.startswith(WARC_SIGN, at) or head_end < 0:
         tally["records_without_header"] += 1
         return

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from pipeline.extract.pages import Page, objects_of
-from pipeline.optout import COLLECTORS, directives_in
+from pipeline.extract.urls import LONGEST_URL_CHARS
+from pipeline.optout import COLLECTORS, directives_in, refusals
 
+_LONGEST_TAG_CHARS, _LONGEST_DIRECTIVE_CHARS, _MOST_OTHER_DIRECTIVES = 200, 200, 100
 _AGENT_METAS = frozenset(COLLECTORS)  # a meta may speak to an agent by its name
 
 
@@ -23,12 +25,12 @@ class Rights(NamedTuple):
 def rights_of(page: Page) -> Rights:
     """All that `page` says, in its HTTP headers and in its <head>."""
     metas = objects_of(page.head.get("Metas"))
-    named = [(str(meta.get("name") or meta.get("http-equiv") or "").strip().lower(), meta.get("content")) for meta in metas]
+    named = [(_stripped(meta.get("name") or meta.get("http-equiv")).lower(), meta.get("content")) for meta in metas]
     return Rights(
-        html_lang=_first_text(content for name, content in named if name == "html@/lang"),
-        content_language=_first_text([*_header(page, "content-language"), *_contents(named, "content-language")]),
+        html_lang=_first_tag(content for name, content in named if name == "html@/lang"),
+        content_language=_first_tag([*_header(page, "content-language"), *_contents(named, "content-language")]),
         license_url=_license_of(page),
-        robots=sorted({*_header_directives(page), *_meta_directives(named)}),
+        robots=_bounded({*_header_directives(page), *_meta_directives(named)}),
         tdm_reserved=_reservation([*_header(page, "tdm-reservation"), *_contents(named, "tdm-reservation")]),
     )
 
@@ -63,8 +65,20 @@ def _contents(named: list[tuple[str, Any]], name: str) -> list[Any]:
     return [content for found, content in named if found == name]
 
 
-def _first_text(values: Iterable[Any]) -> str | None:
-    return next((value.strip() for value in values if isinstance(value, str) and value.strip()), None)
+def _bounded(directives: set[str]) -> list[str]:
+    """In order, and no more than a page can mean: they are repeated in each of its rows. Those that refuse are always kept."""
+    short = sorted(directive for directive in directives if len(directive) <= _LONGEST_DIRECTIVE_CHARS)
+    spare = {*[directive for directive in short if directive not in refusals()][_MOST_OTHER_DIRECTIVES:]}
+    return [directive for directive in short if directive not in spare]
+
+
+def _first_tag(values: Iterable[Any]) -> str | None:
+    """The first that may be a language tag, or a list of them."""
+    return next((text for text in map(_stripped, values) if 0 < len(text) <= _LONGEST_TAG_CHARS), None)
+
+
+def _stripped(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _reservation(values: list[Any]) -> bool | None:
@@ -76,7 +90,7 @@ def _reservation(values: list[Any]) -> bool | None:
 def _license_of(page: Page) -> str | None:
     for link in (*objects_of(page.head.get("Link")), *page.links):
         rel = link.get("rel")
-        if rel and "license" in str(rel).lower().split():
+        if isinstance(rel, str) and "license" in rel.lower().split():
             target = _absolute(link.get("url"), page.base_url)
             if target is not None:
                 return target
@@ -91,4 +105,5 @@ def _absolute(target: Any, base_url: str) -> str | None:
         absolute = urljoin(base_url, target.strip())
     except ValueError:
         return None
-    return absolute if absolute.lower().startswith(("http://", "https://")) else None
+    usable = absolute.lower().startswith(("http://", "https://")) and len(absolute) <= LONGEST_URL_CHARS
+    return absolute if usable else None

@@ -13,12 +13,14 @@ from pipeline.extract.compiled.rows import (
     PAD_BYTES,
     ROWS,
     TEXT_BYTES,
+    TOLD,
     UIDS,
     URL_BYTES,
     rehash,
     write_rows,
 )
 from pipeline.extract.facts import PageFacts
+from pipeline.extract.others import SOURCES
 from pipeline.extract.rights import Rights
 from pipeline.extract.scan import Scanned
 from schemas.candidates import CANDIDATES
@@ -30,7 +32,7 @@ _TOLD_BY_PAGE = ("page_url", "crawl", "record_offset", "fetched_at", *Rights._fi
 
 
 class RowGroups:
-    """Collects the rows of one WAT; `wat_path` and `source` are the same for all of them."""
+    """Collects the rows of one WAT; `wat_path` is the same for all of them."""
 
     def __init__(self, wat_path: str) -> None:
         self._wat_path = wat_path
@@ -40,8 +42,8 @@ class RowGroups:
         self._uid = np.empty((_GROUP_ROWS, 32), np.uint8)
         self._url, self._text = np.empty(_GROUP_BYTES, np.uint8), np.empty(_GROUP_BYTES, np.uint8)
         self._url_ends, self._text_ends = np.zeros(_GROUP_ROWS + 1, np.int32), np.zeros(_GROUP_ROWS + 1, np.int32)
-        self._page = np.empty(_GROUP_ROWS, np.int32)
-        self._state = np.zeros(5, np.int64)
+        self._page, self._source = np.empty(_GROUP_ROWS, np.int32), np.empty(_GROUP_ROWS, np.int8)
+        self._state = np.zeros(6, np.int64)
         self._pages: list[PageFacts] = []
 
     @property
@@ -58,7 +60,8 @@ class RowGroups:
         while True:
             done = write_rows(
                 links, done, len(links), data, spare, bases, prefix, self._uids, self._refused, self._pair, self._uid,
-                self._url, self._url_ends, self._text, self._text_ends, self._page, self._state,
+                self._url, self._url_ends, self._text, self._text_ends, self._page, self._source,
+                self._state,
             )  # fmt: skip
             if done == len(links):
                 return
@@ -75,7 +78,7 @@ class RowGroups:
         rows = int(self._state[ROWS])
         if rows:
             yield self._record_batch(rows)
-        self._state[[ROWS, URL_BYTES, TEXT_BYTES]] = 0
+        self._state[[ROWS, URL_BYTES, TEXT_BYTES, TOLD]] = 0
         self._pages.clear()
 
     def _begin(self, pages: Sequence[PageFacts], bases: Any) -> None:
@@ -95,7 +98,7 @@ class RowGroups:
             "url": _strings(self._url_ends[: rows + 1], self._url[: self._state[URL_BYTES]]),
             "text": _strings(self._text_ends[: rows + 1], self._text[: self._state[TEXT_BYTES]]),
             "wat_path": pa.repeat(self._wat_path, rows),
-            "source": pa.repeat("img", rows),
+            "source": pa.array(SOURCES).take(pa.array(self._source[:rows])),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in CANDIDATES.names], schema=CANDIDATES)
 

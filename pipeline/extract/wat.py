@@ -30,7 +30,7 @@ def extract_wat(config: ExtractConfig, part: Part, folder: PartFolder) -> PartRe
         folder.open(f"{part.name}.parquet") as target,
         pq.ParquetWriter(target, CANDIDATES, compression="zstd") as writer,
     ):
-        for rows in read_candidates(source, path, tally):
+        for rows in read_candidates(source, path, tally, config.wanted):
             writer.write_batch(rows)
     if not tally["records"]:
         raise UserError(f"{path}: no WARC record could be read ({_damage_in(tally) or 'none in it'}); is it a WAT?")
@@ -41,8 +41,10 @@ def extract_wat(config: ExtractConfig, part: Part, folder: PartFolder) -> PartRe
     return PartReport(name=part.name, counts=dict(tally), inputs=(report,))
 
 
-def read_candidates(source: Readable, path: str, tally: Counter[str]) -> Iterator[pa.RecordBatch]:
+def read_candidates(source: Readable, path: str, tally: Counter[str], wanted: int = 0) -> Iterator[pa.RecordBatch]:
     """Record batches of CANDIDATES, of at most 32,768 rows each, from the WAT that `source` reads and `path` names.
+
+    `wanted` (bits of compiled.sources) says where images are taken from besides <img>: they follow those of their page.
 
     Rows stand in the order of the WAT; of a uid the first, and later ones whose page refuses more: a page that opts out speaks
     for every copy of its pairs, so pool must see what it says, whichever page came first. Counts in `tally`: rows_in (image
@@ -55,7 +57,7 @@ def read_candidates(source: Readable, path: str, tally: Counter[str]) -> Iterato
     from pipeline.extract.scan import Scanner
 
     tally.update(rows_in=0, rows_out=0)
-    window, scanner, groups = Window(source), Scanner(_crawl_in(path), tally), RowGroups(wat_path(path))
+    window, scanner, groups = Window(source), Scanner(_crawl_in(path), tally, wanted), RowGroups(wat_path(path))
 
     def filled() -> Iterator[pa.RecordBatch]:
         for batch in read_batches(window, path, tally, scanner.hear):

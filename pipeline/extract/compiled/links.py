@@ -5,9 +5,10 @@ from numba import njit
 from pipeline.extract.compiled.json import same
 from pipeline.extract.compiled.strings import decode, is_decodable
 
-# Columns of a row of `links`: its page's row, its way, and where URL and text stand.
-LINK_PAGE, WAY, URL_START, URL_END, TEXT_START, TEXT_END = range(6)
-LINK_COLUMNS = 6
+# Columns of a row of `links`: its page's row, its way, where URL and text stand, and its source's place in others.SOURCES.
+LINK_PAGE, WAY, URL_START, URL_END, TEXT_START, TEXT_END, LINK_SOURCE = range(7)
+LINK_COLUMNS = 7
+IMG = 0  # the source of what the scanner finds
 
 # Ways. The first four name what of the base URL goes before the src: nothing, scheme and colon, up to the host, up to the folder.
 VERBATIM, AFTER_SCHEME, AFTER_HOST, AFTER_FOLDER = range(4)
@@ -20,6 +21,7 @@ LINKS_READ, NO_ALT, BLANK_SRC, DATA_URL = range(4)
 
 _SLASH, _HASH, _QUESTION, _COLON, _SEMICOLON, _DOT, _BACKSLASH = 0x2F, 0x23, 0x3F, 0x3A, 0x3B, 0x2E, 0x5C
 _HYPHEN, _UNDERSCORE = 0x2D, 0x5F
+MOST_URL_BYTES = 8192  # not more than urls.LONGEST_URL_CHARS
 _MOST_LABEL_CHARS, _MOST_HOST_CHARS = 63, 253  # RFC 1035
 
 
@@ -55,12 +57,14 @@ def _way(data, start, end):
     first, last = data[start], data[end - 1]
     if first <= 0x20 or last <= 0x20 or first >= 0x80 or last >= 0x80:
         return ASK  # perhaps white space to strip
+    if same(data, start, start + 5, b"data:") and start + 5 < end:
+        return GONE
+    if end - start > MOST_URL_BYTES:
+        return ASK  # perhaps too long
     if same(data, start, start + 7, b"http://") and start + 7 < end:
         return VERBATIM if _is_host_usual(data, start + 7, end) else ASK
     if same(data, start, start + 8, b"https://") and start + 8 < end:
         return VERBATIM if _is_host_usual(data, start + 8, end) else ASK
-    if same(data, start, start + 5, b"data:") and start + 5 < end:
-        return GONE
     if first == _SLASH and start + 1 < end and data[start + 1] == _SLASH:
         return AFTER_SCHEME if _is_join_plain(data, start, end) and _is_host_usual(data, start + 2, end) else ASK
     if first == _SLASH:
@@ -72,7 +76,7 @@ def _way(data, start, end):
 def _relative_way(data, start, end):
     """The same for a path that is relative to the page's folder."""
     first, last = data[start], data[end - 1]
-    if first <= 0x20 or last <= 0x20 or first >= 0x80 or last >= 0x80:
+    if first <= 0x20 or last <= 0x20 or first >= 0x80 or last >= 0x80 or end - start > MOST_URL_BYTES:
         return ASK
     if first == _SLASH or first == _QUESTION or first == _HASH or first == _DOT or not _is_join_plain(data, start, end):
         return ASK

@@ -20,8 +20,19 @@ from pipeline.extract.compiled.json import (
     value_at,
     value_end,
 )
-from pipeline.extract.compiled.links import settle
-from pipeline.extract.compiled.parts import HEAD_LINK, LINK, META, N_LINKS, N_NOTES, N_PAGES, read_headers, read_list
+from pipeline.extract.compiled.links import MOST_URL_BYTES, settle
+from pipeline.extract.compiled.parts import (
+    HEAD_LINK,
+    LINK,
+    META,
+    N_LINKS,
+    N_NOTES,
+    N_PAGES,
+    NOTE_KIND,
+    OTHERS,
+    read_headers,
+    read_list,
+)
 from pipeline.extract.compiled.records import BLOCK_END, BLOCK_START
 from pipeline.extract.compiled.records import TARGET_END as RECORD_TARGET_END
 from pipeline.extract.compiled.records import TARGET_START as RECORD_TARGET_START
@@ -73,7 +84,7 @@ def _part(inside, data, start, end):
 
 
 @njit
-def _read_record(data, at, end, page, links, notes, counts):
+def _read_record(data, at, end, wanted, page, links, notes, counts):
     """Read the record whose JSON is data[at:end] into `page`, `links` and `notes`; whether it was taken."""
     inside, seen = _RECORD, 1 << _RECORD
     at = after_space(data, at)
@@ -99,7 +110,7 @@ def _read_record(data, at, end, page, links, notes, counts):
                     return False
                 inside, opened = part, True
                 continue
-            at = _read_part(part, data, key, at, end, page, links, notes, counts)
+            at = _read_part(part, data, at, end, wanted, page, links, notes, counts)
             if at == REFUSED:
                 return False
             ended = after_space(data, at)
@@ -115,11 +126,11 @@ def _read_record(data, at, end, page, links, notes, counts):
 
 
 @njit
-def _read_part(part, data, key, at, end, page, links, notes, counts):
+def _read_part(part, data, at, end, wanted, page, links, notes, counts):
     """Read the value at `at` of a leaf; the index after it, or REFUSED."""
     if part == _LINKS or part == _HEAD_LINKS or part == _METAS:
         what = META if part == _METAS else (LINK if part == _LINKS else HEAD_LINK)
-        return read_list(what, data, at, end, links, notes, counts)
+        return read_list(what, data, at, end, wanted, links, notes, counts)
     if part == _HEADERS:
         return read_headers(data, at, end, notes, counts)
     after = value_end(data, at, end)
@@ -130,6 +141,14 @@ def _read_part(part, data, key, at, end, page, links, notes, counts):
     column = TARGET_START if part == _TARGET else (DATE_START if part == _DATE else BASE_START)
     page[column], page[column + 1] = at + 1, after - 1
     return after
+
+
+@njit
+def _has_others(notes, first, end):
+    for number in range(first, end):
+        if notes[number, NOTE_KIND] & OTHERS:
+            return True
+    return False
 
 
 @njit
@@ -147,29 +166,31 @@ def _contains(data, start, end, wanted):
 
 
 @entry
-def read_pages(data, records, first, last, pages, links, notes, counts, tally):
+def read_pages(data, records, first, last, wanted, pages, links, notes, counts, tally):
     """Read records[first:last] until one is refused; the index of that one, or `last`.
 
     Appends rows to `pages` (n, PAGE_COLUMNS), `links` (n, LINK_COLUMNS) and `notes` (n, NOTE_COLUMNS), all int64, and keeps
     `counts` (3,) of them. Only pages with image links are kept, their links settled; `tally` (4,) int64 counts what they were.
+    `wanted` (bits of compiled.sources): what else may be an image and is noted; then pages with such notes are kept, too. None
+    for nothing else.
     """
     for number in range(first, last):
         start, end = records[number, BLOCK_START], records[number, BLOCK_END]
-        if not _contains(data, start, end, b"IMG@"):
+        if wanted is None and not _contains(data, start, end, b"IMG@"):
             if _contains(data, start, end, b"isPartOf"):
                 return number
             continue
         first_link, first_note = counts[N_LINKS], counts[N_NOTES]
         page = pages[counts[N_PAGES]]
         page[:] = 0
-        taken = _read_record(data, start, end, page, links, notes, counts)
-        has_url = (
-            page[TARGET_END] > page[TARGET_START] or records[number, RECORD_TARGET_END] > records[number, RECORD_TARGET_START]
-        )
-        if not taken or not has_url:
+        taken = _read_record(data, start, end, wanted, page, links, notes, counts)
+        url_bytes = page[TARGET_END] - page[TARGET_START]
+        if url_bytes == 0:
+            url_bytes = records[number, RECORD_TARGET_END] - records[number, RECORD_TARGET_START]
+        if not taken or not 0 < url_bytes <= MOST_URL_BYTES:
             counts[N_LINKS], counts[N_NOTES] = first_link, first_note
             return number
-        if counts[N_LINKS] == first_link:
+        if counts[N_LINKS] == first_link and not _has_others(notes, first_note, counts[N_NOTES]):
             counts[N_NOTES] = first_note
             continue
         settle(data, links, first_link, counts[N_LINKS], tally)

@@ -1,6 +1,8 @@
 """The lists of a page: its links, the metas of its head, its HTTP headers. An image becomes a row, what may tell rights a note.
 
-A note is a piece of JSON that Python reads: whether it matters is decided there, here only what cannot is left out.
+A note is a piece of JSON that Python reads: whether it matters is decided there, here only what cannot is left out. Images that
+stand elsewhere than in <img> are notes, too, where they are wanted: a mask of the bits in compiled.sources, or None, for which
+numba compiles all of this without what is under `wanted is not None`.
 """
 
 import numpy as np
@@ -25,25 +27,30 @@ from pipeline.extract.compiled.json import (
     value_at,
     value_end,
 )
-from pipeline.extract.compiled.links import LINK_PAGE, TEXT_END, TEXT_START, URL_END, URL_START
+from pipeline.extract.compiled.links import IMG, LINK_PAGE, LINK_SOURCE, TEXT_END, TEXT_START, URL_END, URL_START
+from pipeline.extract.compiled.others import may_be_open_graph, may_name_image
 from pipeline.extract.compiled.simd import LANES, lowest_bit, quotes_or_escapes
+from pipeline.extract.compiled.sources import IMAGE_LINK, VIDEO_POSTER
 
-# Columns of a row of `notes`: pieces of JSON that tell the page's rights. Kinds: "key": value; an object of Metas, Link, Links.
+# Columns of a row of `notes`. Kinds are bits, as one object may be noted for two reasons: it may tell the page's rights ("key":
+# value of Headers; an object of Metas, Link, Links), or an image besides <img> (an object of Metas, of Links).
 NOTE_KIND, NOTE_START, NOTE_END = range(3)
 NOTE_COLUMNS = 3
-HEADER, META, HEAD_LINK, LINK = range(4)
+HEADER, META, HEAD_LINK, LINK, OTHER_META, OTHER_LINK = (1 << bit for bit in range(6))
+RIGHTS, OTHERS = HEADER | META | HEAD_LINK | LINK, OTHER_META | OTHER_LINK
 # Counters of how far the arrays are filled.
 N_PAGES, N_LINKS, N_NOTES = range(3)
 
-# The smallest piece of JSON that makes a row, so that the arrays can be made long enough for any buffer.
+# The smallest piece of JSON that makes a row, so that the arrays can be made long enough for any buffer: there is no other check.
 SMALLEST_LINK_BYTES = len('{"path":"IMG@/src"}')
-SMALLEST_NOTE_BYTES = len('"X-Robots-Tag":1')
+SMALLEST_NOTE_BYTES = len('{"name":" "}')
 
 _PAST = np.uint64(1 << LANES)
+_A, _I, _V = 0x41, 0x49, 0x56
 
 
 @njit
-def read_list(what, data, at, end, links, notes, counts):
+def read_list(what, data, at, end, wanted, links, notes, counts):
     """Read the list at `at` of objects META, HEAD_LINK or LINK; what is in it besides objects is passed over."""
     if data[at] != OPEN_LIST:
         return REFUSED
@@ -54,10 +61,10 @@ def read_list(what, data, at, end, links, notes, counts):
         if data[at] != OPEN_OBJECT:
             at = value_end(data, at, end)
         elif what == META:
-            at = _read_meta(data, at, end, notes, counts)
+            at = _read_meta(data, at, end, wanted, notes, counts)
         else:
-            passed = _pass_link(data, at, end)
-            at = _read_link(what, data, at, end, links, notes, counts) if passed == REFUSED else passed
+            passed = _pass_link(data, at, end, wanted)
+            at = _read_link(what, data, at, end, wanted, links, notes, counts) if passed == REFUSED else passed
         if at == REFUSED:
             return REFUSED
         at = after_space(data, at)
@@ -69,23 +76,29 @@ def read_list(what, data, at, end, links, notes, counts):
 
 
 @njit
-def _pass_link(data, at, end):
+def _pass_link(data, at, end, wanted):
     """Index after the object at `at`, where it is plainly nothing that is wanted; else REFUSED.
 
     Most links are not images. Of those that are written without white space and escapes only the quotes are looked at.
     """
-    if not same(data, at, at + 9, b'{"path":"') or data[at + 9] == 0x49:  # I, perhaps IMG
+    if not same(data, at, at + 9, b'{"path":"') or data[at + 9] == _I:  # perhaps IMG
+        return REFUSED
+    if wanted is not None and data[at + 9] == _V and wanted & VIDEO_POSTER:
         return REFUSED
     block, found, before = at, quotes_or_escapes(data, at), at
     while True:
-        key, block, found = _next_quote(data, block, found)
-        key_stop, block, found = _next_quote(data, block, found)
-        value, block, found = _next_quote(data, block, found)
-        after, block, found = _next_quote(data, block, found)
+        key, block, found = _next_quote(data, block, found, end)
+        key_stop, block, found = _next_quote(data, block, found, end)
+        value, block, found = _next_quote(data, block, found, end)
+        after, block, found = _next_quote(data, block, found, end)
         if key != before + 1 or data[key_stop + 1] != COLON or value != key_stop + 2 or after >= end:
             return REFUSED
-        if (data[key] | data[key_stop] | data[value] | data[after]) != QUOTE or _is_telling(data, key, key_stop, at):
+        if (data[key] | data[key_stop] | data[value] | data[after]) != QUOTE or _tells(data, key, key_stop, value, after, at):
             return REFUSED
+        if wanted is not None:
+            is_target = data[at + 9] == _A and wanted & IMAGE_LINK != 0 and same(data, key + 1, key_stop, b"url")
+            if is_target and may_name_image(data, value + 1, after):
+                return REFUSED
         before = after + 1
         if data[before] == CLOSE_OBJECT:
             return before + 1
@@ -94,27 +107,27 @@ def _pass_link(data, at, end):
 
 
 @njit
-def _is_telling(data, key, key_stop, at):
-    """Whether a key is rel, or a second path of the object at `at`."""
+def _tells(data, key, key_stop, value, after, at):
+    """Whether a member of the object at `at` names a licence, or a second path; the others are the places of its quotes."""
     size = key_stop - key - 1
-    return (size == 3 and same(data, key + 1, key_stop, b"rel")) or (
-        size == 4 and key > at + 1 and same(data, key + 1, key_stop, b"path")
-    )
+    if size == 3:
+        return same(data, key + 1, key_stop, b"rel") and _may_say_license(data, value + 1, after)
+    return size == 4 and key > at + 1 and same(data, key + 1, key_stop, b"path")
 
 
 @njit
-def _next_quote(data, block, found):
-    """The next quote or backslash, after those that were taken out of `found`, the mask of the lanes from `block` on."""
-    while not found and block < len(data) - 2 * LANES:
+def _next_quote(data, block, found, end):
+    """The next quote or backslash, after those taken out of `found`, the lanes from `block` on; past `end` anything."""
+    while not found and block < end:
         block += LANES
         found = quotes_or_escapes(data, block)
     return block + lowest_bit(found | _PAST), block, found & (found - np.uint64(1))
 
 
 @njit
-def _read_link(what, data, at, end, links, notes, counts):
-    """Read an object of Links or Head.Link: an image becomes a row of `links`, a licence a note."""
-    start, image, licence = at, False, False
+def _read_link(what, data, at, end, wanted, links, notes, counts):
+    """Read an object of Links or Head.Link: an image becomes a row of `links`, a licence or an image of another kind a note."""
+    start, image, licence, poster, target, names_image = at, False, False, False, False, False
     url_start = url_end = text_start = text_end = 0
     at = after_space(data, at + 1)
     if data[at] == CLOSE_OBJECT:
@@ -134,12 +147,17 @@ def _read_link(what, data, at, end, links, notes, counts):
         size = key_stop - key
         if size == 3 and same(data, key, key_stop, b"url"):
             url_start, url_end = (value + 1, at) if is_string else (0, 0)
+            if wanted is not None:
+                names_image |= is_string and may_name_image(data, value + 1, at)
         elif size == 3 and same(data, key, key_stop, b"alt"):
             text_start, text_end = (value + 1, at) if is_string else (0, 0)
         elif size == 3 and same(data, key, key_stop, b"rel"):
-            licence = not is_string or _may_say_license(data, value + 1, at)
+            licence = is_string and _may_say_license(data, value + 1, at)
         elif size == 4 and same(data, key, key_stop, b"path"):
             image = what == LINK and is_string and same(data, value + 1, at, b"IMG@/src")
+            if wanted is not None and what == LINK and is_string:
+                poster = wanted & VIDEO_POSTER != 0 and same(data, value + 1, at, b"VIDEO@/poster")
+                target = wanted & IMAGE_LINK != 0 and same(data, value + 1, at, b"A@/href")
             if is_string and _has_escape(data, value + 1, at):
                 return REFUSED
         at = after_space(data, at + is_string)
@@ -152,23 +170,18 @@ def _read_link(what, data, at, end, links, notes, counts):
         return REFUSED  # decoding the one would spoil the other
     if image:
         row = links[counts[N_LINKS]]
-        row[LINK_PAGE], row[URL_START], row[URL_END], row[TEXT_START], row[TEXT_END] = (
-            counts[N_PAGES],
-            url_start,
-            url_end,
-            text_start,
-            text_end,
-        )
+        row[LINK_PAGE], row[LINK_SOURCE] = counts[N_PAGES], IMG
+        row[URL_START], row[URL_END], row[TEXT_START], row[TEXT_END] = url_start, url_end, text_start, text_end
         counts[N_LINKS] += 1
-    if licence:
-        _note(notes, counts, what, start, at + 1)
+    other = poster or (target and names_image)
+    _note(notes, counts, (what if licence else 0) | (OTHER_LINK if other else 0), start, at + 1)
     return at + 1
 
 
 @njit
-def _read_meta(data, at, end, notes, counts):
+def _read_meta(data, at, end, wanted, notes, counts):
     """Read an object of Head.Metas: one whose name may be of interest becomes a note."""
-    start, wanted = at, False
+    start, kind = at, 0
     at = after_space(data, at + 1)
     if data[at] == CLOSE_OBJECT:
         return at + 1
@@ -183,16 +196,19 @@ def _read_meta(data, at, end, notes, counts):
         at = value_end(data, value, end)
         if at == REFUSED:
             return REFUSED
-        if same(data, key, key_stop, b"name") or same(data, key, key_stop, b"http-equiv"):
-            wanted |= data[value] != QUOTE or _may_be_meta(data, value + 1, at - 1)
+        named = same(data, key, key_stop, b"name")
+        if named or same(data, key, key_stop, b"http-equiv"):
+            kind |= META if data[value] == QUOTE and _may_be_meta(data, value + 1, at - 1) else 0
+        if wanted is not None:  # noqa: SIM102 - numba leaves out what stands under a condition of this form alone
+            if data[value] == QUOTE and (named or same(data, key, key_stop, b"property")):
+                kind |= OTHER_META if may_be_open_graph(data, value + 1, at - 1, wanted) else 0
         at = after_space(data, at)
         if data[at] == CLOSE_OBJECT:
             break
         if data[at] != COMMA:
             return REFUSED
         at = after_space(data, at + 1)
-    if wanted:
-        _note(notes, counts, META, start, at + 1)
+    _note(notes, counts, kind, start, at + 1)
     return at + 1
 
 
@@ -227,6 +243,9 @@ def read_headers(data, at, end, notes, counts):
 
 @njit
 def _note(notes, counts, kind, start, end):
+    """Note data[start:end], if it is of any kind. One note per object, so that SMALLEST_NOTE_BYTES holds."""
+    if not kind:
+        return
     row = notes[counts[N_NOTES]]
     row[NOTE_KIND], row[NOTE_START], row[NOTE_END] = kind, start, end
     counts[N_NOTES] += 1

@@ -16,6 +16,7 @@ from pipeline.extract.compiled.links import (
     GIVEN_URL,
     GONE,
     LINK_PAGE,
+    LINK_SOURCE,
     TEXT_END,
     TEXT_START,
     URL_END,
@@ -26,12 +27,13 @@ from pipeline.extract.compiled.md5 import md5
 
 EMPTY = -1
 # Columns of a row of `bases`: where the base URL stands in `prefixes`, and how long it is up to scheme, host and folder; what the
-# page refuses (bits); the page's row in the group of rows that is being filled.
-BASE_START, SCHEME_SIZE, HOST_SIZE, FOLDER_SIZE, REFUSES, GROUP_PAGE = range(6)
-BASE_COLUMNS = 6
+# page refuses (bits); the page's row in the group of rows that is being filled; characters that each of its rows repeats.
+BASE_START, SCHEME_SIZE, HOST_SIZE, FOLDER_SIZE, REFUSES, GROUP_PAGE, TOLD_SIZE = range(7)
+BASE_COLUMNS = 7
 # What `write_rows` keeps account of: rows and bytes written to the group, uids in the table, duplicates.
-ROWS, URL_BYTES, TEXT_BYTES, UIDS, DUPLICATES = range(5)
+ROWS, URL_BYTES, TEXT_BYTES, UIDS, DUPLICATES, TOLD = range(6)
 PAD_BYTES = 72
+MOST_TOLD = 16 << 20  # characters of page columns in a group: a page of many images may have much to say of itself
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
@@ -53,13 +55,14 @@ def write_rows(
     text_out,
     text_ends,
     page_out,
+    source_out,
     state,
 ):
     """Append links[first:last] that are not GONE to the group until something is full; the index of the first one left.
 
     URLs and texts stand in `data`, or in `given` where Python gave them. `pair` is scratch, PAD_BYTES longer than the longest
-    pair; `uid_out` (rows, 32) uint8; `url_ends`, `text_ends` (rows + 1,) int32 offsets; `page_out` (rows,) int32; `state` (5,)
-    int64.
+    pair; `uid_out` (rows, 32) uint8; `url_ends`, `text_ends` (rows + 1,) int32 offsets; `page_out` (rows,) int32; `source_out`
+    (rows,) int8; `state` (6,) int64.
     """
     digest = np.empty(4, np.uint32)
     for number in range(first, last):
@@ -73,6 +76,7 @@ def write_rows(
         size = text_size + before + link[URL_END] - link[URL_START]
         row = state[ROWS]
         full = row == len(page_out) or state[TEXT_BYTES] + text_size > len(text_out) or 2 * state[UIDS] >= len(refused)
+        full = full or (row > 0 and state[TOLD] + base[TOLD_SIZE] > MOST_TOLD)
         if full or state[URL_BYTES] + size - text_size > len(url_out) or size + PAD_BYTES > len(pair):
             return number
         _copy(pair, 0, given if way == GIVEN else data, link[TEXT_START], text_size)
@@ -87,8 +91,10 @@ def write_rows(
         state[TEXT_BYTES] += text_size
         state[URL_BYTES] += size - text_size
         text_ends[row + 1], url_ends[row + 1], page_out[row] = state[TEXT_BYTES], state[URL_BYTES], base[GROUP_PAGE]
+        source_out[row] = link[LINK_SOURCE]
         _write_hex(digest, uid_out[row])
         state[ROWS] += 1
+        state[TOLD] += base[TOLD_SIZE]
     return last
 
 

@@ -52,13 +52,13 @@ def make() -> SimpleNamespace:
 
 @pytest.fixture
 def extracted(tmp_path: Path) -> Callable[..., SimpleNamespace]:
-    """Extract the bytes of one WAT: its rows, its counts, its input report and the manifest."""
+    """Extract the bytes of one WAT, with options: its rows, its counts, its input report and the manifest."""
 
-    def extract(data: bytes, name: str = "test.warc.wat.gz") -> SimpleNamespace:
+    def extract(data: bytes, name: str = "test.warc.wat.gz", **options: Any) -> SimpleNamespace:
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         (folder / name).write_bytes(data)
-        manifest = run(ExtractConfig(out=str(folder / "out"), wat=(str(folder / name),)))
+        manifest = run(ExtractConfig(out=str(folder / "out"), wat=(str(folder / name),), **options))
         rows = [row for path in sorted((folder / "out").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
         return SimpleNamespace(rows=rows, counts=manifest.counts, report=manifest.inputs[0], manifest=manifest)
 

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pipeline.extract.compiled.sources import IMAGE_LINK, OG_IMAGE, VIDEO_POSTER
 from pipeline.extract.wat import read_candidates
 from schemas.candidates import CANDIDATES
 
@@ -26,6 +27,10 @@ WAT_PATH = "crawl-data/CC-TEST-1/wat/x.warc.wat.gz"
 COUNTED = re.compile(
     "dropped_.*|mended_.*|rows_in|rows_out|records|records_invalid_json|records_without_url|pages_with_images|damaged_members|truncated_files"
 )
+BITS = {"og:image": OG_IMAGE, "a": IMAGE_LINK, "video": VIDEO_POSTER}
+ALL = frozenset(BITS)
+# What is asked for besides <img>, in turn: most often nothing or everything.
+ASKED = [frozenset(), ALL, frozenset(), *({source} for source in BITS)]
 # Every example is another one where many are asked for, the same ones otherwise.
 EXAMPLES = int(os.environ.get("WEBPAIRS_EXAMPLES", "0"))
 # A seed tells nothing of its WAT, so that there is no smaller one to look for.
@@ -55,10 +60,11 @@ class Dribble(io.BytesIO):
         return super().read(part if size is None or size < 0 else min(size, part))
 
 
-def extracted(data):
+def extracted(data, sources=frozenset()):
     """Rows (fetched_at in µs) and counts of the product."""
     tally = Counter()
-    batches = list(read_candidates(Dribble(data), WAT_PATH, tally))
+    wanted = sum(BITS[source] for source in sources)
+    batches = list(read_candidates(Dribble(data), WAT_PATH, tally, wanted))
     table = pa.Table.from_batches(batches, CANDIDATES)
     table.validate(full=True)
     at = table.schema.get_field_index("fetched_at")
@@ -69,9 +75,9 @@ def counted(tally):
     return {name: count for name, count in tally.items() if count and COUNTED.fullmatch(name)}
 
 
-def assert_as_the_reference(data):
-    rows, tally = extracted(data)
-    right, counts = reference.extract(data, WAT_PATH)
+def assert_as_the_reference(data, sources=frozenset()):
+    rows, tally = extracted(data, sources)
+    right, counts = reference.extract(data, WAT_PATH, set(sources))
     assert rows == right
     assert counted(tally) == counted(counts)
 
@@ -79,7 +85,7 @@ def assert_as_the_reference(data):
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=EXAMPLES or 300, **SEARCH)
 def test_a_random_wat_gives_the_reference_s_rows_and_counts(rng):
-    assert_as_the_reference(random_wats.wat(rng))
+    assert_as_the_reference(random_wats.wat(rng), rng.choice(ASKED))
 
 
 @given(first=st.integers(0, 2**60))
@@ -87,9 +93,9 @@ def test_a_random_wat_gives_the_reference_s_rows_and_counts(rng):
 def test_many_random_wats_give_the_reference_s_rows_and_counts(first):
     for seed in range(first, first + 50):  # a seed is drawn in a fraction of the time of hypothesis' own numbers
         try:
-            assert_as_the_reference(random_wats.wat(Random(seed)))
+            assert_as_the_reference(random_wats.wat(Random(seed)), ASKED[seed % len(ASKED)])
         except BaseException as error:
-            error.add_note(f"random_wats.wat(Random({seed}))")
+            error.add_note(f"random_wats.wat(Random({seed})), {ASKED[seed % len(ASKED)]}")
             raise
 
 
@@ -108,7 +114,7 @@ def real_pages(shared_data):
 @given(seed=st.integers(0, 2**60))
 @settings(max_examples=EXAMPLES or 1000, phases=ALL_AT_ONCE, **SEARCH)
 def test_real_pages_changed_at_random_give_the_reference_s_rows_and_counts(real_pages, seed):
-    assert_as_the_reference(random_wats.changed(Random(seed), real_pages()))
+    assert_as_the_reference(random_wats.changed(Random(seed), real_pages()), ASKED[seed % len(ASKED)])
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,12 @@ def test_real_pages_changed_at_random_give_the_reference_s_rows_and_counts(real_
 )
 def test_a_real_wat_gives_the_reference_s_rows_and_counts(shared_data, name):
     assert_as_the_reference((shared_data / f"{name}.wat.gz").read_bytes())
+
+
+@pytest.mark.parametrize("name", ["wat/site2008.warc", "wat/site2008_arc.arc", "web/books.warc", "wat/bench_base.warc"])
+def test_a_real_wat_gives_the_reference_s_rows_of_every_source(shared_data, name):
+    data = (shared_data / f"{name}.wat.gz").read_bytes()
+    assert_as_the_reference(data[: 2 << 20], ALL)  # a larger one is cut off inside a member
 
 
 def test_a_wat_larger_than_every_buffer_gives_the_reference_s_rows_and_counts(make):
@@ -132,7 +144,7 @@ def test_a_wat_larger_than_every_buffer_gives_the_reference_s_rows_and_counts(ma
     ]
     data = b"".join(gzip.compress(make.record(page), compresslevel=1, mtime=0) for page in pages)
     rows, tally = extracted(data)
-    right, counts = reference.extract(data, WAT_PATH)
+    right, counts = reference.extract(data, WAT_PATH, set())
     differing = [number for number, (row, expected) in enumerate(zip(rows, right, strict=False)) if row != expected]
     assert (len(rows), differing[:5]) == (len(right), [])  # not the rows themselves: they would fill the screen
     assert counted(tally) == counted(counts)
@@ -141,7 +153,9 @@ def test_a_wat_larger_than_every_buffer_gives_the_reference_s_rows_and_counts(ma
 def test_the_random_wats_reach_every_reason_and_are_mostly_regular():
     total = Counter()
     for seed in range(1500):
-        total.update(reference.extract(random_wats.wat(Random(seed)), WAT_PATH)[1])
+        rows, counts = reference.extract(random_wats.wat(Random(seed)), WAT_PATH, ALL)
+        total.update(counts)
+        total.update(row["source"] for row in rows)
     dropped = [
         "no_alt",
         "blank_src",
@@ -154,5 +168,5 @@ def test_the_random_wats_reach_every_reason_and_are_mostly_regular():
     ]
     named = [*(f"dropped_{reason}" for reason in dropped), "mended_stripped_src", "mended_upper_case_scheme"]
     named += ["records_invalid_json", "records_without_url", "damaged_members", "truncated_files"]
-    assert {name: total[name] for name in named if total[name] < 10} == {}
+    assert {name: total[name] for name in (*named, "img", *BITS) if total[name] < 10} == {}
     assert total["rows_out"] > 0.4 * total["rows_in"]

@@ -7,14 +7,17 @@ from .json_forms import Pairs
 from .words import (
     BASES,
     DATES,
+    FILES,
     HOSTS,
     LANGUAGES,
     LICENSES,
     MORE_KEYS,
     MORE_PAIRS,
     ODD_HOSTS,
+    ODD_OPEN_GRAPH,
     ODD_VALUES,
     ODD_WORDS,
+    OPEN_GRAPH,
     OTHER_LINKS,
     PAGES,
     PATHS,
@@ -38,7 +41,8 @@ def page(rng: Random, *, odd: bool) -> Any:
         head.append(("Base", rng.choice(BASES)))
     if rng.random() < 0.4:
         head.append(("Link", [other_link(rng, odd=odd, path="LINK@/href") for _ in range(rng.choice([1, 2]))]))
-    links = [image(rng, odd=odd) if rng.random() < 0.75 else other_link(rng, odd=odd) for _ in range(rng.choice([1, 2, 3, 6]))]
+    head[0][1].extend(open_graph(rng, odd=odd) for _ in range(rng.choice([0, 0, 2, 5])))
+    links = [link_of_any_kind(rng, odd=odd) for _ in range(rng.choice([1, 2, 3, 6]))]
     headers = Pairs([("Server", "nginx"), *(header(rng, odd=odd) for _ in range(rng.choice([0, 0, 1, 2])))])
     html = Pairs([("Head", shuffled(rng, head)), ("Links", links)])
     response = Pairs(
@@ -97,6 +101,36 @@ def request(rng: Random) -> Any:
     """The JSON of a record about a request; its path may hold what looks like an image link."""
     message = Pairs([("Path", rng.choice(["/x", "/IMG@/src", "IMG@"]))])
     return Pairs([("Envelope", Pairs([("Payload-Metadata", Pairs([("HTTP-Request-Metadata", message)]))]))])
+
+
+def link_of_any_kind(rng: Random, *, odd: bool) -> Any:
+    """A link: most are images."""
+    kind = rng.random()
+    return image(rng, odd=odd) if kind < 0.65 else other_image(rng, odd=odd) if kind < 0.8 else other_link(rng, odd=odd)
+
+
+def other_image(rng: Random, *, odd: bool) -> Any:
+    """A link of <a> or <video> that may be an image; some are licences."""
+    path = rng.choice(["A@/href", "A@/href", "VIDEO@/poster"])
+    link = Pairs([("path", path), ("url", rng.choice(FILES if odd else FILES[:16]))])
+    for key in ("text", "title", "alt"):
+        if rng.random() < (0.7 if key == "text" else 0.2):
+            link.append((key, word(rng, odd=odd)))
+    if rng.random() < 0.1:
+        link.append(("rel", rng.choice(RELS)))
+    if odd and rng.random() < 0.15:
+        make_odd(rng, link)
+    return shuffled(rng, link) if odd else link
+
+
+def open_graph(rng: Random, *, odd: bool) -> Any:
+    """A <meta> of Open Graph."""
+    name = rng.choice(ODD_OPEN_GRAPH if odd and rng.random() < 0.3 else OPEN_GRAPH)
+    content = src(rng, odd=odd) if "image" in name else word(rng, odd=odd)
+    found = Pairs([(rng.choice(["property", "property", "name"]), name), ("content", content)])
+    if odd and rng.random() < 0.2:
+        make_odd(rng, found)
+    return shuffled(rng, found)
 
 
 def image(rng: Random, *, odd: bool) -> Any:

@@ -76,10 +76,25 @@ OTHER_LINKS = [
     "A@/href", "LINK@/href", "SCRIPT@/src", "VIDEO@/poster", "FORM@/action", "IFRAME@/src", "IMG@/longdesc", "INPUT@/src",
     "img@/src", "IMG@/src ", "STYLE/#text",
 ]
-MORE_KEYS = ["IMG@/src", "Links", "Head", "path", "url", "alt", "rel", "name", "x", "Envelope", "WARC-Target-URI"]
+OPEN_GRAPH = ["og:image", "og:title", "og:description", "og:image:url"]
+ODD_OPEN_GRAPH = [
+    "OG:Image", " og:image ", "og:Title\u3000", "\u00a0og:description", "og:image:secure_url", "og:url", "og:", "og:image:",
+    "oG:TITLE", "og:image:width", "ög:image", "twitter:image", "",
+]
+FILES = [
+    "/a.jpg", "https://cdn.example/a.JPG", "a.jpeg?x=/b.html", "b.png#f", "/a.gif", "//cdn.example/b.WebP", "a.bmp", "a.tif",
+    "a.tiff", "a.avif", "/a.jpg.html", "/a.html?f=b.jpg", "page.html", "/", "", "#a.jpg", "https://host.jpg",
+    "//host.png?a.jpg", "https://host.png/", "a.jpg ", "\u3000a.png\n", "a.jpg\xa0?", "a.jpg;v=1", ".png", "jpg", "a.jpgx",
+    "a.svg", "mailto:a@b.gif", "javascript:x.jpg", "ä.jpg", "日.png", "a.日", "a?b#c.jpg", "HTTPS://cdn.example/a.TIFF",
+    "a\\.jpg", "a.jpg\\", 'a".jpg', "a.ＪＰＧ", "http:a.jpg", "https:///a.jpg", "http://host.example:x/a.gif", "a.jp\tg",
+    "a.jpg\x00", "data:image/png;base64,a.png", "/" * 40 + "a.jpg",
+]
+MORE_KEYS = [
+    "IMG@/src", "Links", "Head", "path", "url", "alt", "rel", "name", "x", "Envelope", "WARC-Target-URI", "property", "text",
+]
 MORE_PAIRS = [
     ("path", "IMG@/src"), ("path", "A@/href"), ("rel", "license"), ("alt", "more"), ("url", "/more.jpg"),
-    ("name", "robots"), ("", ""),
+    ("name", "robots"), ("", ""), ("path", "VIDEO@/poster"), ("url", "more.jpg"), ("property", "og:image"), ("text", "more"),
 ]
 ODD_VALUES: list[Any] = [None, 7, True, False, 0, -1.5, [], {}, ["x"], {"url": "/x"}, "", 10**17, "text"]
 # fmt: on

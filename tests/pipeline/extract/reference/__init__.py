@@ -16,32 +16,35 @@ from .rights import SPOKEN_TO
 REFUSING = ("noai", "noimageai", "noindex", "noimageindex", "none")
 
 
-def extract(data: bytes, path: str) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The rows of a WAT (columns of CANDIDATES in order, fetched_at in µs since epoch) and the counts by reason."""
+def extract(data: bytes, path: str, sources: set[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """The rows of a WAT (columns of CANDIDATES in order, fetched_at in µs since epoch) and the counts by reason.
+
+    `sources`: where images may stand besides <img>.
+    """
     counts: Counter[str] = Counter()
     kept: dict[str, set[str]] = {}
     rows = []
     crawl = path.split("/")[1] if path.startswith("crawl-data/") else None
     for offset, kind, target, block in records_in(data, counts):
         record = None
-        if kind == "metadata" and (b"IMG@" in block or b"isPartOf" in block):
+        if kind == "metadata" and (sources or b"IMG@" in block or b"isPartOf" in block):
             try:
                 record = loaded(block)
             except ValueError:
                 counts["records_invalid_json"] += 1
         crawl = (crawl_in_fields(block) if kind == "warcinfo" else crawl_in(record)) or crawl
-        page = page_in(record, target, counts)
+        page = page_in(record, target, counts, sources)
         if page is None:
             continue
         shared = {"page_url": page["url"], "crawl": crawl, "wat_path": path, "record_offset": offset, **page["says"]}
-        for url, text in images_in(page, counts):
+        for url, text, source in images_in(page, counts):
             uid = hashlib.md5((text + url).encode()).hexdigest()
             says = opposing(page["says"])
             if uid in kept and says <= kept[uid]:
                 counts["dropped_duplicate_in_wat"] += 1
                 continue
             kept[uid] = kept.get(uid, set()) | says
-            rows.append({"uid": uid, "url": url, "text": text, **shared, "source": "img"})
+            rows.append({"uid": uid, "url": url, "text": text, **shared, "source": source})
     counts["rows_out"] = len(rows)
     return rows, counts
 

@@ -7,17 +7,15 @@ from collections import Counter
 from typing import Any
 from urllib.parse import unquote, urljoin
 
+LONGEST = 8192  # characters of a URL
 REASONS = {"data": "data_url", "javascript": "javascript_url"}
 
 
-def images_in(page: dict[str, Any], counts: Counter[str]) -> list[tuple[str, str]]:
-    """URL and alt text of every usable image, in order."""
+def images_in(page: dict[str, Any], counts: Counter[str]) -> list[tuple[str, str, str]]:
+    """URL, text and source of every usable image, in order."""
     images = []
-    for link in page["links"]:
-        if link.get("path") != "IMG@/src":
-            continue
+    for src, text, source in page["images"]:
         counts["rows_in"] += 1
-        text, src = link.get("alt"), link.get("url")
         if not isinstance(text, str) or text == "":
             counts["dropped_no_alt"] += 1
             continue
@@ -26,7 +24,7 @@ def images_in(page: dict[str, Any], counts: Counter[str]) -> list[tuple[str, str
             counts[f"dropped_{reason}"] += 1
             continue
         counts.update(f"mended_{mend}" for mend in mends)
-        images.append((url, text))
+        images.append((url, text, source))
     return images
 
 
@@ -39,6 +37,8 @@ def resolved(src: str, base: str) -> tuple[str, str, list[str]]:
     scheme = re.match("([A-Za-z][A-Za-z0-9+.-]*):", reference)
     if scheme and scheme[1].lower() not in ("http", "https"):
         return "", REASONS.get(scheme[1].lower(), "other_scheme"), []
+    if len(reference) > LONGEST:
+        return "", "src_too_long", []
     if re.match("(?i)https?://", reference) and not re.match("https?://", reference):
         mends.append("upper_case_scheme")
     url = reference if reference.startswith(("http://", "https://")) else joined(base, reference)

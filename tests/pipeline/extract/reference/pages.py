@@ -6,7 +6,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .links import joined
+from .links import LONGEST, joined
+from .others import others_in
 from .rights import at, objects_at, rights_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,25 +32,28 @@ def mended(value: Any) -> Any:
     return value
 
 
-def page_in(record: Any, target: str, counts: Counter[str]) -> dict[str, Any] | None:
-    """URL, base URL, links, and what the page says of itself; None where the record is no page with images."""
+def page_in(record: Any, target: str, counts: Counter[str], sources: set[str]) -> dict[str, Any] | None:
+    """URL, base URL, images, and what the page says of itself; None where the record is no page with images."""
     envelope = at(record, "Envelope")
     response = at(envelope, "Payload-Metadata", "HTTP-Response-Metadata")
     links = objects_at(response, "HTML-Metadata", "Links")
-    if not any(link.get("path") == "IMG@/src" for link in links):
+    head = at(response, "HTML-Metadata", "Head")
+    images = [(link.get("url"), link.get("alt"), "img") for link in links if link.get("path") == "IMG@/src"]
+    images += others_in(head, links, sources)
+    if not images:
         return None
     urls = (at(envelope, "WARC-Header-Metadata", "WARC-Target-URI"), at(envelope, "ARC-Header-Metadata", "Target-URI"), target)
     url = next((url for url in urls if isinstance(url, str) and url), None)
-    if url is None:
+    if url is None or len(url) > LONGEST:
         counts["records_without_url"] += 1
         return None
     counts["pages_with_images"] += 1
-    head = at(response, "HTML-Metadata", "Head")
-    base = joined(url, at(head, "Base")) if isinstance(at(head, "Base"), str) else url
+    href = at(head, "Base")
+    base = joined(url, href) if isinstance(href, str) and len(href) <= LONGEST else url
     base = url if base is None else base
     date = at(envelope, "WARC-Header-Metadata", "WARC-Date") or at(envelope, "ARC-Header-Metadata", "Date")
     says = {"fetched_at": microseconds(date), **rights_of(head, at(response, "Headers"), links, base)}
-    return {"url": url, "base": base, "links": links, "says": says}
+    return {"url": url, "base": base, "images": images, "says": says}
 
 
 def microseconds(date: Any) -> int | None:

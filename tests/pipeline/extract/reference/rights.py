@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from .links import joined
+from .links import LONGEST, joined
 
 SPOKEN_TO = ("ccbot", "img2dataset", "webpairs")
 WITH_VALUE = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
@@ -25,7 +25,7 @@ def rights_of(head: Any, headers: Any, links: list[dict[str, Any]], base: str) -
         "html_lang": first_text(named(metas, "html@/lang")),
         "content_language": first_text([*languages, *named(metas, "content-language")]),
         "license_url": license_in([*objects_at(head, "Link"), *links], base),
-        "robots": sorted(set(robots)),
+        "robots": sorted({directive for directive in robots if len(directive) <= 200}),  # of more than 100 see the tests by hand
         "tdm_reserved": True if "1" in reservations else False if "0" in reservations else None,
     }
 
@@ -63,8 +63,8 @@ def named(metas: list[tuple[str, Any]], name: str) -> list[Any]:
 
 
 def first_text(values: list[Any]) -> str | None:
-    """The first value that is a text and not blank, without the white space around it."""
-    return next((value.strip() for value in values if isinstance(value, str) and value.strip()), None)
+    """The first value that is a text of 1 to 200 characters, without the white space around it."""
+    return next((value.strip() for value in values if isinstance(value, str) and 0 < len(value.strip()) <= 200), None)
 
 
 def directives(value: str, agent: str = "") -> list[str]:
@@ -89,6 +89,6 @@ def license_in(links: list[dict[str, Any]], base: str) -> str | None:
         rel, target = link.get("rel"), link.get("url")
         if isinstance(rel, str) and "license" in rel.lower().split() and isinstance(target, str) and target.strip():
             url = joined(base, target)
-            if url is not None and url.lower().startswith(("http://", "https://")):
+            if url is not None and url.lower().startswith(("http://", "https://")) and len(url) <= LONGEST:
                 return url
     return None
