@@ -39,6 +39,7 @@ class PageFacts(NamedTuple):
     fetched_at_us: int | None
     rights: Rights
     refuses: int  # in bits: directives that refuse, TDM reservation
+    size: int  # characters of `rights`
 
 
 class Base(NamedTuple):
@@ -72,7 +73,9 @@ def facts_in(batch: Batch, count: int, read_in_python: Mapping[int, Page], crawl
 
 def _facts_of(page: Page, offset: int, crawl: str | None) -> PageFacts:
     rights = rights_of(page)
-    return PageFacts(page.url, Base.of(page.base_url), crawl, offset, page.fetched_at_us, rights, _refused_by(rights))
+    return PageFacts(
+        page.url, Base.of(page.base_url), crawl, offset, page.fetched_at_us, rights, _refused_by(rights), _size_of(rights)
+    )
 
 
 def _facts_at(view: memoryview, page: list[int], record: list[int], notes: list[list[int]], crawl: str | None) -> PageFacts:
@@ -83,8 +86,8 @@ def _facts_at(view: memoryview, page: list[int], record: list[int], notes: list[
         url = bytes(view[record[TARGET_START] : record[TARGET_END]]).strip().decode("utf-8", "replace")
     date = fetched_at_us(string_in(bytes(view[date_start:date_end])))
     base_url = base_of(url, string_in(bytes(view[base_start:base_end]))) if base_start else url
-    rights, refuses = _rights([(kind, bytes(view[start:end])) for kind, start, end in notes if kind], base_url)
-    return PageFacts(url, Base.of(base_url), crawl, record[OFFSET], date, rights, refuses)
+    rights, refuses, size = _rights([(kind, bytes(view[start:end])) for kind, start, end in notes if kind], base_url)
+    return PageFacts(url, Base.of(base_url), crawl, record[OFFSET], date, rights, refuses, size)
 
 
 def others_in(batch: Batch, count: int, wanted: int) -> Iterator[tuple[int, list[Candidate]]]:
@@ -110,14 +113,12 @@ def bases_of(pages: Sequence[PageFacts], links: Ints) -> tuple[Ints, bytes]:
         base = page.base
         start = len(prefixes)
         prefixes += (urljoin(base.url, "x")[:-1] if number in with_folder else base.host).encode()
-        rows.append((start, base.scheme_size, len(base.host), len(prefixes) - start, page.refuses, 0, _told_size(page)))
+        rows.append((start, base.scheme_size, len(base.host), len(prefixes) - start, page.refuses, 0, len(page.url) + page.size))
     return np.array(rows, np.int64).reshape(-1, BASE_COLUMNS), bytes(prefixes)
 
 
-def _told_size(page: PageFacts) -> int:
-    """How many characters every row of a page repeats."""
-    rights = page.rights
-    said = (page.url, page.crawl, rights.html_lang, rights.content_language, rights.license_url, *rights.robots)
+def _size_of(rights: Rights) -> int:
+    said = (rights.html_lang, rights.content_language, rights.license_url, *rights.robots)
     return sum(len(text) for text in said if text)
 
 
@@ -129,19 +130,19 @@ def _refused_by(rights: Rights) -> int:
     return bits
 
 
-def _rights(notes: list[tuple[int, bytes]], base_url: str) -> tuple[Rights, int]:
+def _rights(notes: list[tuple[int, bytes]], base_url: str) -> tuple[Rights, int, int]:
     needed_base = base_url if any(kind >= HEAD_LINK for kind, _ in notes) else ""
     remembers = sum(len(piece) for _, piece in notes) <= _LONGEST_REMEMBERED
     return (_rights_in if remembers else _rights_in.__wrapped__)(tuple(notes), needed_base)
 
 
 @lru_cache(_NOTES_REMEMBERED)
-def _rights_in(notes: tuple[tuple[int, bytes], ...], base_url: str) -> tuple[Rights, int]:
-    """What pieces of a page's JSON tell (members of Headers, elements of Metas, Head.Link and Links), and what of it refuses."""
+def _rights_in(notes: tuple[tuple[int, bytes], ...], base_url: str) -> tuple[Rights, int, int]:
+    """What pieces of a page's JSON (members of Headers, elements of Metas, Head.Link, Links) tell, what of it refuses, its size."""
 
     def joined(wanted: int) -> bytes:
         return b",".join(piece for kind, piece in notes if kind == wanted)
 
     head = {"Metas": load(b"[%b]" % joined(META)), "Link": load(b"[%b]" % joined(HEAD_LINK))}
     rights = rights_of(Page("", base_url, None, load(b"{%b}" % joined(HEADER)), head, load(b"[%b]" % joined(LINK)), []))
-    return rights, _refused_by(rights)
+    return rights, _refused_by(rights), _size_of(rights)
