@@ -138,7 +138,7 @@ def _rights(notes: list[tuple[int, bytes]], base_url: str) -> tuple[Rights, int,
 
 @lru_cache(_NOTES_REMEMBERED)
 def _rights_in(notes: tuple[tuple[int, bytes], ...], base_url: str) -> tuple[Rights, int, int]:
-    """What pieces of a page's JSON (members of Headers, elements of Metas, Head.Link, Links) tell, what of it refuses, its size."""
+    """Rights, refusals and size from pieces of a page's JSON: members of Headers, elements of Metas, Head.Link and Links."""
 
     def joined(wanted: int) -> bytes:
         return b",".join(piece for kind, piece in notes if kind == wanted)
