@@ -187,13 +187,7 @@ def _read_meta(data, at, end, wanted, notes, counts):
         return at + 1
     while True:
         key = at + 1
-        key_stop = plain_key_end(data, at, end)
-        if key_stop == REFUSED:
-            return REFUSED
-        value = value_at(data, key_stop)
-        if value == REFUSED:
-            return REFUSED
-        at = value_end(data, value, end)
+        key_stop, value, at = _read_member(data, at, end)
         if at == REFUSED:
             return REFUSED
         named = same(data, key, key_stop, b"name")
@@ -213,6 +207,14 @@ def _read_meta(data, at, end, wanted, notes, counts):
 
 
 @njit
+def _read_member(data, at, end):
+    """Indices of the quote that ends the key at `at`, of its value, and after that; the last is REFUSED where it is none."""
+    key_stop = plain_key_end(data, at, end)
+    value = REFUSED if key_stop == REFUSED else value_at(data, key_stop)
+    return key_stop, value, REFUSED if value == REFUSED else value_end(data, value, end)
+
+
+@njit
 def read_headers(data, at, end, notes, counts):
     """Read the HTTP headers: "key": value of those of interest becomes a note."""
     if data[at] != OPEN_OBJECT:
@@ -222,13 +224,7 @@ def read_headers(data, at, end, notes, counts):
         return at + 1
     while True:
         key = at + 1
-        key_stop = plain_key_end(data, at, end)
-        if key_stop == REFUSED:
-            return REFUSED
-        at = value_at(data, key_stop)
-        if at == REFUSED:
-            return REFUSED
-        at = value_end(data, at, end)
+        key_stop, _, at = _read_member(data, at, end)
         if at == REFUSED:
             return REFUSED
         if _is_header_wanted(data, key, key_stop):
