@@ -1,4 +1,4 @@
-"""Which language an alt text is in: by the model that py3langid brings, or by a fastText model's file.
+"""Which language an alt text is in: by the model that py3langid brings (Lui and Baldwin 2012), or by a fastText model's file.
 
 In: texts. Out: per text an ISO 639 code and a probability. Nothing is fetched; models are loaded once per process.
 """
@@ -9,16 +9,16 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from pipeline import io
 from pipeline.nearby import near
-from pipeline.pool.bundled import Bundled
 from schemas.errors import UserError
 
 _LONGEST_CHARS = 1000  # to the bundled model more text does not change the answer, only the time
+_TEXTS_REMEMBERED = 100_000  # alt texts repeat: names of products, sites, buttons
 _LABEL = "__label__"
 _NO_MODEL = "not a fastText model that tells languages"
 _MAGIC = 793712314
@@ -94,12 +94,27 @@ def _model(model: str) -> Callable[[Sequence[str]], list[Answer]]:
     """Loaded once per process."""
     if model:
         return partial(_ask_fasttext, load_fasttext(near(model)))
-    return partial(_ask_bundled, Bundled())
+    return _ask_bundled
 
 
-def _ask_bundled(model: Bundled, texts: Sequence[str]) -> list[Answer]:
-    answers = model.classify([text[:_LONGEST_CHARS] for text in texts])
-    return [(lang, round(probability, 4)) if lang else (None, None) for lang, probability in answers]
+def _ask_bundled(texts: Sequence[str]) -> list[Answer]:
+    return [_classify(text[:_LONGEST_CHARS]) for text in texts]
+
+
+@lru_cache(_TEXTS_REMEMBERED)
+def _classify(text: str) -> Answer:
+    identifier, at_chance = _identifier()
+    lang, probability = identifier.classify(text)
+    return (lang, round(probability, 4)) if probability > at_chance else (None, None)
+
+
+@cache
+def _identifier() -> tuple[Any, float]:
+    """The model, and just above the probability that it gives every language where it sees no feature at all."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return identifier, identifier.classify("")[1] * 1.001
 
 
 def _ask_fasttext(model: Any, texts: Sequence[str]) -> list[Answer]:

@@ -3,24 +3,17 @@
 import shutil
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import fasttext
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from filters.language import FastTextLanguage
 from pipeline.pool import PoolConfig, run
-from pipeline.pool.bundled import Bundled
 from pipeline.pool.language import identify, local_model
 from schemas.errors import UserError
 
-LANGID = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-bundled = cache(Bundled)
 TEXTS = ["a small red house beside the lake", "ein kleines rotes Haus neben dem See", "une petite maison\nrouge", "1234", "..."]
 
 
@@ -46,29 +39,6 @@ def test_the_bundled_model_tells_a_probability_and_does_not_guess_from_nothing()
     assert langs[:2] == ["en", "de"]
     assert (langs[3], probabilities[3]) == (None, None)
     assert all(0.5 < probability <= 1 for probability in probabilities[:2])
-
-
-def test_many_texts_at_once_get_what_py3langid_says_of_each(shared_data):
-    texts = pq.read_table(shared_data / "wat/bench_base.warc.golden.parquet", columns=["text"])["text"].to_pylist()
-    texts = list(dict.fromkeys(text[:1000] for text in texts))
-    said = [LANGID.classify(text) for text in texts]
-    chance = 1.001 * LANGID.classify("")[1]
-    for (lang, probability), (theirs, expected) in zip(bundled().classify(texts), said, strict=True):
-        assert lang == (theirs if expected > chance else None)
-        assert lang is None or probability == pytest.approx(expected, abs=1e-3)
-
-
-@given(st.lists(st.text(max_size=60), max_size=20), st.integers(1, 7))
-def test_the_answer_to_a_text_does_not_depend_on_those_asked_with_it(texts, at_once):
-    model = bundled()
-    together = list(model.classify(texts))
-    assert together == [answer for text in texts for answer in model.classify([text])]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.pool.bundled._AT_ONCE", at_once)
-        assert list(model.classify(texts)) == together
-    theirs = LANGID.classify
-    for text, (lang, probability) in zip(texts, together, strict=True):
-        assert lang is None or probability == pytest.approx(theirs(text)[1], abs=1e-3)
 
 
 def test_only_what_stands_in_the_first_thousand_characters_counts_for_the_bundled_model():
