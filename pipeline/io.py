@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from fsspec.core import url_to_fs as _url_to_fs
@@ -32,7 +32,7 @@ def url_to_fs(path: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _writing(path: str) -> Iterator[None]:
+def writing(path: str) -> Iterator[None]:
     """What a file system says to opening, making or renaming `path` becomes a UserError."""
     try:
         yield
@@ -78,7 +78,7 @@ def exists(path: str) -> bool:
 def make_folder(path: str) -> None:
     """Make a folder and its parents; nothing happens where it stands already."""
     fs, name = url_to_fs(path)
-    with _writing(path):
+    with writing(path):
         fs.makedirs(name, exist_ok=True)
 
 
@@ -107,12 +107,12 @@ def atomic_write(path: str) -> Iterator[IO[bytes]]:
     temporary = temporary_name(path)
     fs, name = url_to_fs(temporary)
     try:
-        with _writing(path):
+        with writing(path):
             fs.makedirs(fs._parent(name), exist_ok=True)
             file = fs.open(name, "wb")
         with _having_room(path), file:
             yield file
-        with _writing(path):
+        with writing(path):
             move(temporary, path)
     except BaseException:
         remove(temporary)
@@ -124,7 +124,7 @@ def require_writable(path: str) -> None:
     place = _place_of(path)
     temporary = temporary_name(place)
     fs, name = url_to_fs(temporary)
-    with _writing(path):
+    with writing(path):
         fs.makedirs(fs._parent(name), exist_ok=True)
         fs.open(name, "wb").close()
     remove(temporary)
@@ -147,7 +147,7 @@ def _place_of(path: str) -> str:
 def open_write(path: str) -> IO[bytes]:
     """Open for writing, its folder being there. Raises UserError where that cannot be."""
     fs, name = url_to_fs(path)
-    with _writing(path):
+    with writing(path):
         opened: IO[bytes] = fs.open(name, "wb")
     return opened
 
@@ -160,13 +160,14 @@ def temporary_name(path: str) -> str:
 
 
 def sweep(folder: str) -> None:
-    """Remove the temporary files that a killed run left in `folder`, if there is one."""
+    """Remove the temporary files and folders that a killed run left in `folder`, if there is one."""
     fs, name = url_to_fs(folder)
     if not fs.isdir(name):
         return
     for path in fs.ls(name, detail=False):
-        if path.rsplit("/", 1)[-1].startswith(_TEMPORARY):
-            remove(fs.unstrip_protocol(path))
+        if path.rstrip("/").rsplit("/", 1)[-1].startswith(_TEMPORARY):
+            with suppress(OSError):  # whoever wrote it may be alive, and remove it or write beside it just now
+                fs.rm(path, recursive=True)
 
 
 def sizes(folder: str) -> dict[str, int]:
@@ -195,7 +196,8 @@ def remove(path: str) -> None:
     """Remove a file; nothing happens where there is none."""
     fs, name = url_to_fs(path)
     if fs.exists(name):
-        fs.rm_file(name)
+        with suppress(FileNotFoundError):  # another process has removed it meanwhile
+            fs.rm_file(name)
 
 
 def list_files(folder: str, suffix: str) -> list[str]:

@@ -1,8 +1,8 @@
 """What every stage shares: parts that are done once, written whole or not at all, and accounted for in a manifest.
 
 In: a config, the parts to do and one function that does a part. Out: the stage's folder and its Manifest. The folder holds
-the data files, `_config.json` (what it was made with), `_parts/NAME.json` (written last: the part is done) and, when all is
-done, `_manifest.json`.
+the data files, `_config.json` (what it was made with), `_parts/NAME.json` (the part is done; pipeline.attempts says how it gets
+there whole) and, when all is done, `_manifest.json`.
 """
 
 import json
@@ -11,14 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO, Any
+from operator import attrgetter
+from typing import IO, Any, Literal
 
 from pipeline import io
-from pipeline.ledger import reports_of, watched, write_report
+from pipeline.attempts import Attempt, hand_in, settle, take_up, tidy
+from pipeline.ledger import reports_of
 from pipeline.manifest import (
     CONFIG_NAME,
     MANIFEST_NAME,
-    PARTS_FOLDER,
     InputReport,
     Manifest,
     PartReport,
@@ -61,10 +62,15 @@ class PartFolder:
         return io.open_write(self.path(name))
 
     def commit(self) -> tuple[str, ...]:
-        """Give every file its name; the names in order of writing."""
+        """Give every file its name; the names in order of writing. Where one process alone does the part, and does it again."""
         for name, temporary in self._pending.items():
             io.move(temporary, io.join(self.folder, name))
         return tuple(self._pending)
+
+    def hand_over(self) -> dict[str, str]:
+        """The temporary name, without folder, of every file in order of writing. From now on `discard` leaves them."""
+        pending, self._pending = self._pending, {}
+        return {name: temporary.rsplit("/", 1)[-1] for name, temporary in pending.items()}
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -76,22 +82,41 @@ Work = Callable[[Any, Part, PartFolder], PartReport]
 
 
 def run_stage(
-    stage: str, config: Any, parts: Sequence[Part], work: Work, *, out: str, upstream: Sequence[str] = (), spark: Any = None
+    stage: str,
+    config: Any,
+    parts: Sequence[Part],
+    work: Work,
+    *,
+    out: str,
+    upstream: Sequence[str] = (),
+    spark: Any = None,
+    where: Literal["here", "worker"] = "here",
+    again: Callable[[PartReport], bool] = attrgetter("damaged"),
+    facts: Callable[[Sequence[PartReport]], Mapping[str, Any]] | None = None,
 ) -> Manifest:
     """Do the parts that are not done yet, on Spark, on worker processes or here, and write the manifest.
 
     `work(config, part, folder)` must be a module-level function: it travels to other processes. What it raises costs its part
-    only. `out` is the stage's folder; `upstream` the folders it reads: what stands in them is part of this one's config.
+    only. `out` is the stage's folder; `upstream` the folders it reads: what stands in them is part of this one's config. With
+    one worker the parts are done in this process, or, with `where` "worker", in another: for a stage whose parts may crash what
+    decodes them, so that a crash costs its part only. `again` says which parts that stand are done again: those whose input was
+    read only in part, as it may have been mended; their files and report stand until the new ones take their place. `facts`
+    makes the manifest's facts of the whole run of all reports.
     Raises UserError where the folder was made with another config or from other data.
     """
     run = begin(stage, config, out=out, upstream=upstream)
-    # What was read only in part is read again: its input may have been mended.
-    done = {name: report for name, report in done_parts(out, parts).items() if not report.damaged}
+    done = {name: report for name, report in done_parts(out, parts).items() if not again(report)}
     todo = [part for part in parts if part.name not in done]
-    doing = partial(_do_part, work, config, io.absolute(out))  # executors have working directories of their own
-    fresh = _on_spark(spark, doing, todo, run) if spark is not None else _here(doing, todo, config.workers, stage)
-    reports = {report.name: report for report in [*done.values(), *fresh]}
-    return end(run, [reports[part.name] for part in parts], resumed=len(done))
+    place = io.absolute(out)  # executors have working directories of their own
+    if spark is not None:
+        from pipeline.spark_parts import on_spark
+
+        fresh = on_spark(spark, partial(_hand_in_part, work, config, place), todo, run)
+    else:
+        fresh = _here(partial(_do_part, work, config, place), todo, run, workers=config.workers, where=where)
+    by_name = {report.name: report for report in [*done.values(), *fresh]}
+    reports = [by_name[part.name] for part in parts]
+    return end(run, reports, resumed=len(done), facts=facts(reports) if facts else None)
 
 
 def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) -> Run:
@@ -114,25 +139,30 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
         with io.atomic_write(path) as file:
             file.write(to_json(described))
     io.remove(io.join(out, MANIFEST_NAME))
-    for folder in (out, io.join(out, PARTS_FOLDER)):
-        io.sweep(folder)
+    tidy(out)
     return Run.begun(stage, out, described)
 
 
 def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0, facts: Mapping[str, Any] | None = None) -> Manifest:
     """Write and return the manifest over all parts' reports, and `facts` beside theirs: from now on the folder is complete."""
+    tidy(run.out)  # of attempts that were killed, or come to nothing
     manifest = run.manifest(
         content_hash=_content_hash(run.out, {name for report in reports for name in report.files}),
         counts=total([report.counts for report in reports]),
         inputs=(i for report in reports for i in report.inputs),
         parts=(report.name for report in reports if not report.failed),
         resumed=resumed,
-        facts={**{report.name: report.facts for report in reports if report.facts}, **(facts or {})},
+        facts={**{report.name: _told(report.facts) for report in reports if report.facts}, **(facts or {})},
         peaks=(report.peak_rss_bytes for report in reports),
     )
     with io.atomic_write(io.join(run.out, MANIFEST_NAME)) as file:
         file.write(to_json(manifest))
     return manifest
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those whose names begin with _: a manifest has the sum of them at most, since it may have many parts."""
+    return {name: value for name, value in facts.items() if not name.startswith("_")}
 
 
 def require_complete(folder: str) -> str:
@@ -170,46 +200,51 @@ def part_folder(folder: str, part: Part) -> Iterator[PartFolder]:
 
 
 def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
+    """Do a part and make it stand. No other process is at it, but one may have died while it made it stand."""
+    standing = take_up(out, part.name)
+    if standing is not None:
+        return standing
+    made = _attempt(work, config, out, part)
+    return settle(out, made) if isinstance(made, Attempt) else made
+
+
+def _hand_in_part(work: Work, config: Any, out: str, inbox: str, part: Part) -> str | PartReport:
+    """Do a part that other processes may be doing at the same time; the record that was handed in, or the report of a failure."""
+    made = _attempt(work, config, out, part)
+    return hand_in(inbox, made) if isinstance(made, Attempt) else made
+
+
+def _attempt(work: Work, config: Any, out: str, part: Part) -> Attempt | PartReport:
+    """The part's complete files under temporary names, or the report of a failure, which leaves none."""
     started = time.monotonic()
     try:
         with part_folder(out, part) as folder:
             report = work(config, part, folder)
-            files = folder.commit()
-        took = round(time.monotonic() - started, 3)
-        report = replace(report, files=files, duration_s=took, peak_rss_bytes=peak_rss_bytes())
+            temporaries = folder.hand_over()
     except Exception as error:  # noqa: BLE001 - one bad input costs its part, never the job; the manifest names it
         io.require_room(out, error)
-        return _failed(part, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-    write_report(out, report)
-    return report
+        return failed(part, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+    took = round(time.monotonic() - started, 3)
+    report = replace(report, files=tuple(temporaries), duration_s=took, peak_rss_bytes=peak_rss_bytes())
+    return Attempt(report=report, temporaries=temporaries)
 
 
-def _here(do: Callable[[Part], PartReport], parts: Sequence[Part], workers: int, stage: str) -> list[PartReport]:
-    reports = each_in_a_worker(do, parts, workers, lost=_lost) if workers > 1 else map(do, parts)
-    return list(progress(reports, total=len(parts), label=stage))
+def _here(
+    do: Callable[[Part], PartReport], parts: Sequence[Part], run: Run, *, workers: int, where: Literal["here", "worker"]
+) -> list[PartReport]:
+    in_this_process = workers == 1 and where == "here"
+    lost = partial(_lost, run.out)
+    reports = map(do, parts) if in_this_process else each_in_a_worker(do, parts, workers, lost=lost)
+    return list(progress(reports, total=len(parts), label=run.stage))
 
 
-def _on_spark(spark: Any, do: Callable[[Part], PartReport], parts: Sequence[Part], run: Run) -> list[PartReport]:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    if not parts:
-        return []
-    tasks = spark.sparkContext.parallelize(parts, len(parts)).map(do)
-    try:
-        return watched(tasks.collect, run.out, total=len(parts), label=run.stage)
-    except (PySparkException, Py4JError) as error:
-        reason = next(
-            (line.strip() for line in str(error).splitlines() if "Exception" in line or "Error" in line), str(error)[:300]
-        )
-        raise UserError(f"{run.stage}: Spark gave up ({reason}); run the same command again to go on where it stopped") from error
+def _lost(out: str, part: Part) -> PartReport:
+    # It may have died after all was done but the last renames.
+    return take_up(out, part.name) or failed(part, "the worker process died on it (killed, or out of memory)")
 
 
-def _lost(part: Part) -> PartReport:
-    return _failed(part, "the worker process died on it (killed, or out of memory)")
-
-
-def _failed(part: Part, message: str) -> PartReport:
+def failed(part: Part, message: str) -> PartReport:
+    """The report of a part of which nothing came."""
     failures = tuple(InputReport(path=path, status="failed", error=message) for path in part.inputs or (part.name,))
     return PartReport(name=part.name, inputs=failures, counts={"failed_parts": 1})
 

@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from typing import TypeVar
 
@@ -16,11 +17,17 @@ Answer = TypeVar("Answer")
 
 @contextmanager
 def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """`count` worker processes for the block; where it raises, what they are on is given up."""
+    """`count` worker processes for the block; where it raises, what they are on is given up.
+
+    Raises BrokenProcessPool, all workers having ended, where one of them died and the block does not catch it.
+    """
     others = set(active_children())
     pool = ProcessPoolExecutor(count, mp_context=get_context("forkserver"), initializer=_follow_parent)
     try:
         yield pool
+    except BrokenProcessPool:
+        pool.shutdown()  # the others are being ended, and are waited for: none is still at work on what is done again
+        raise
     except BaseException:
         for worker in set(active_children()) - others:
             worker.terminate()  # a part that is cut off leaves temporary files only, which the next run sweeps away
@@ -34,28 +41,46 @@ def each_in_a_worker(
 ) -> Iterator[Answer]:
     """`do(item)` of each item as it comes, in `count` worker processes; `lost(item)` for one on which its worker dies.
 
-    When a worker dies (a crash in a decoder, the kernel out of memory) all that were at work are lost with it. They are done
-    again one by one, so that the item that kills is known, and only that one given up.
+    When a worker dies (a crash in a decoder, the kernel out of memory) the at most `count` items that were in flight are lost
+    with it. Each of them is done again in a process of its own, so that the item that kills is known and only that one given
+    up; then new workers go on with the rest. An item is done twice, therefore, at most.
     """
-    left = dict(enumerate(items))
-    try:
-        with worker_processes(min(count, len(left)) or 1) as pool:
-            numbers = {pool.submit(do, item): number for number, item in left.items()}
-            for future in as_completed(numbers):
-                answer = future.result()
-                del left[numbers[future]]
-                yield answer
-    except BrokenProcessPool:
-        for item in left.values():
-            yield _alone(do, item, lost)
+    waiting = deque(items)
+    while waiting:
+        running: dict[Future[Answer], Item] = {}
+        try:
+            with worker_processes(min(count, len(waiting))) as pool:
+                yield from _as_they_come(pool, do, waiting, running, count)
+        except BrokenProcessPool:
+            ended = {future for future in running if future.exception() is None}
+            yield from (future.result() for future in ended)
+            suspects = [item for future, item in running.items() if future not in ended]
+            yield from _each_alone(do, suspects or [waiting.popleft()], lost)  # one a round at least, or there were no end
 
 
-def _alone(do: Callable[[Item], Answer], item: Item, lost: Callable[[Item], Answer]) -> Answer:
-    try:
-        with worker_processes(1) as pool:
-            return pool.submit(do, item).result()
-    except BrokenProcessPool:
-        return lost(item)
+def _as_they_come(
+    pool: ProcessPoolExecutor,
+    do: Callable[[Item], Answer],
+    waiting: "deque[Item]",
+    running: "dict[Future[Answer], Item]",
+    count: int,
+) -> Iterator[Answer]:
+    """Answers of the items in `waiting`; `running` holds those of which no answer was given yet, never more than `count`."""
+    while waiting or running:
+        while waiting and len(running) < count:
+            future = pool.submit(do, waiting[0])
+            running[future] = waiting.popleft()
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            answer = future.result()
+            del running[future]
+            yield answer
+
+
+def _each_alone(do: Callable[[Item], Answer], items: Sequence[Item], lost: Callable[[Item], Answer]) -> Iterator[Answer]:
+    with ExitStack() as stack:
+        running = {stack.enter_context(worker_processes(1)).submit(do, item): item for item in items}
+        for future in as_completed(running):
+            yield lost(running[future]) if isinstance(future.exception(), BrokenProcessPool) else future.result()
 
 
 def _follow_parent() -> None:

@@ -154,6 +154,30 @@ def test_a_part_of_a_damaged_input_is_done_again_when_the_input_is_mended(tmp_pa
     assert (tmp_path / "out/b.txt").read_text() == "whole"
 
 
+def add_one(config, part, folder):
+    """What stands of the part, and a 1 more."""
+    path = Path(config.out, f"{part.name}.txt")
+    text = path.read_text() if path.exists() else ""
+    if len(text) == 2:
+        raise ValueError("enough")
+    with folder.open(path.name) as file:
+        file.write((text + "1").encode())
+    return PartReport(name=part.name, counts={"rows_out": len(text) + 1})
+
+
+def test_a_part_done_again_may_read_what_stands_of_it_and_where_that_fails_it_stands_still(tmp_path):
+    config, parts, out = EchoConfig(out=str(tmp_path / "out")), [Part(name="a"), Part(name="b")], str(tmp_path / "out")
+
+    def run_again():
+        return run_stage("add", config, parts, add_one, out=out, again=lambda report: report.name == "a").counts
+
+    assert run_again() == {"rows_out": 2}
+    assert run_again() == {"rows_out": 3}
+    assert run_again() == {"failed_parts": 1, "rows_out": 1}
+    assert [(tmp_path / "out" / f"{name}.txt").read_text() for name in "ab"] == ["11", "1"]
+    assert run_stage("add", config, parts, add_one, out=out).counts == {"rows_out": 3}
+
+
 def deadly(config, part, folder):
     if part.name == "c":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -166,6 +190,23 @@ def test_an_input_that_kills_its_worker_is_named_and_costs_no_other(tmp_path):
     assert [Path(i.path).name for i in manifest.failed_inputs] == ["c"]
     assert "worker process died" in manifest.failed_inputs[0].error
     assert manifest.counts == {"failed_parts": 1, "rows_out": 4}
+
+
+def test_with_one_worker_a_crash_costs_its_part_where_the_stage_asks_for_a_worker(tmp_path):
+    config, parts = EchoConfig(out=str(tmp_path / "out")), parts_of(tmp_path / "in", b="2", c="3", d="4")
+    manifest = run_stage("deadly", config, parts, deadly, out=config.out, where="worker")
+    assert [Path(i.path).name for i in manifest.failed_inputs] == ["c"]
+    assert visible(tmp_path / "out") == ["b.txt", "d.txt"]
+
+
+def test_facts_of_the_whole_run_are_made_of_all_reports_also_of_those_of_earlier_runs(tmp_path):
+    config, parts = EchoConfig(out=str(tmp_path / "out")), parts_of(tmp_path / "in", a="1", b="2")
+
+    def facts(reports):
+        return {"names": [report.name for report in reports]}
+
+    run_stage("echo", config, parts[:1], echo, out=config.out)
+    assert run_stage("echo", config, parts, echo, out=config.out, facts=facts).facts == {"names": ["a", "b"]}
 
 
 def test_kill_minus_nine_between_parts_loses_nothing_and_repeats_nothing(tmp_path):

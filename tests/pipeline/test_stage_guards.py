@@ -119,3 +119,15 @@ def test_a_part_whose_record_is_damaged_is_done_again_and_the_others_are_not(tmp
     assert (again.parts_resumed, again.counts, again.inputs) == (1, first.counts, first.inputs)
     assert (tmp_path / "out" / "a.bin").read_bytes() == bytes(10)
     assert json.loads(record.read_bytes())["files"] == whole["files"]
+
+
+def test_a_name_that_is_taken_by_a_folder_ends_the_run_by_name_and_the_work_is_not_lost(tmp_path):
+    parts = parts_of(tmp_path / "in", a=10)
+    (tmp_path / "out" / "a.bin" / "x").mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"/a\.bin: cannot be written \(Is a directory\)"):
+            run(tmp_path, parts)
+    (tmp_path / "out" / "a.bin" / "x").rmdir()
+    (tmp_path / "out" / "a.bin").rmdir()
+    assert run(tmp_path, parts).parts_resumed == 1
+    assert (tmp_path / "out" / "a.bin").read_bytes() == bytes(10)
