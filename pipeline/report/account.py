@@ -1,4 +1,4 @@
-"""Manifests → the account of the run: per stage its inputs, counts, time and memory; versions and configs; download outcomes."""
+"""Manifests → the account of the run: per stage its inputs, counts, time and memory; versions and configs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,6 @@ from pipeline.report.funnel import counts_of
 from pipeline.report.read import FOLDERS, Root
 
 MOST_CONFIGS = 6  # per stage: a ranking trains many models whose configs differ in filter and seed only
-
-# img2dataset's statuses; the manifest's counts are named STATUS or STATUS_REASON.
-_STATUSES = ("success", "failed_to_download", "failed_to_resize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +28,6 @@ def accounts(root: Root) -> tuple[Account, ...]:
     """One Account per stage that left a manifest, in the order of the flow."""
     known = [*FOLDERS, *(m.stage for m in root.manifests)]
     return tuple(_account(stage, root.of(stage)) for stage in dict.fromkeys(known) if root.of(stage))
-
-
-def download_outcomes(root: Root) -> tuple[tuple[str, str, int], ...]:
-    """What became of the downloads: (status, reason, pairs), most first; the reason is "" where a count names none."""
-    counts = counts_of(root.of("download"))
-    found = [(*_outcome(name), n) for name, n in counts.items() if name.startswith(_STATUSES)]
-    return tuple(sorted(found, key=lambda item: (-item[2], item[:2])))
-
-
-def _outcome(name: str) -> tuple[str, str]:
-    status = next(status for status in _STATUSES if name.startswith(status))
-    return status, name.removeprefix(status).removeprefix("_")
 
 
 def provenance(root: Root) -> dict[str, Any]:

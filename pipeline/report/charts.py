@@ -51,7 +51,7 @@ def draw_means(axes: "Axes", rows: Sequence[Row]) -> None:
         tick.set_color(MUTED if is_control(row) else INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.08)
-    _bare(axes, "x")
+    bare(axes, "x")
     axes.set_xlabel(f"{words(rows[0]['metric'])}, %")
 
 
@@ -64,7 +64,7 @@ def draw_differences(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.08)
-    _bare(axes, "x")
+    bare(axes, "x")
     axes.set_xlabel("difference from no_filter, points")
 
 
@@ -117,7 +117,7 @@ def draw_curve(figure: "Figure", rows: Sequence[Row], names: Sequence[str]) -> N
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter("")
     axes.set_xticks(seen, [f"{n:,}" for n in seen])
-    _bare(axes, "both")
+    bare(axes, "both")
     axes.set_xlabel("samples seen")
     axes.set_ylabel(f"{words(rows[0]['metric'])}, %")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK, handlelength=2.6)
@@ -142,7 +142,7 @@ def draw_histogram(figure: "Figure", kept: np.ndarray, dropped: np.ndarray, thre
             color=ORANGE, va="top", fontsize=9,
         )  # fmt: skip
     axes.set_ylim(0, 1.18 * max(1, (low + high).max()))  # room for the threshold's number
-    _bare(axes, "y")
+    bare(axes, "y")
     axes.yaxis.set_major_locator(_few_ticks())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("cosine of image and text")
@@ -168,7 +168,8 @@ def _few_ticks() -> Any:
     return MaxNLocator(4, integer=True)
 
 
-def _bare(axes: "Axes", grid: Any) -> None:
+def bare(axes: "Axes", grid: Any) -> None:
+    """Grid lines along `grid` ("x", "y" or "both") and neither ticks nor a frame."""
     axes.grid(axis=grid)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)

@@ -8,8 +8,8 @@ from typing import Any
 import jinja2
 
 from pipeline import io
-from pipeline.report import charts, text, verdict
-from pipeline.report.account import accounts, download_outcomes, provenance
+from pipeline.report import charts, download_charts, downloads, text, verdict
+from pipeline.report.account import accounts, provenance
 from pipeline.report.funnel import Step, funnel, kept, missing_stages
 from pipeline.report.gallery import thumbnails
 from pipeline.report.ranking import scales
@@ -37,7 +37,7 @@ def render(root: Root, *, pairs: int) -> str:
         "histograms": [_histogram(view, column) for view in views for column in columns_of(view)],
         "galleries": _galleries(root, views),
         "accounts": accounts(root),
-        "outcomes": download_outcomes(root),
+        "downloads": _downloads(root),
         "truth_of_filters": root.truth_of_filters,
         "has": {"scores": bool(root.score_files), "subsets": bool(root.subsets), "truth": bool(root.truth)},
     }
@@ -75,6 +75,17 @@ def _histogram(view: View, column: str) -> dict[str, Any]:
         "kept": n_kept,
         "dropped": n_dropped,
         "plot": charts.histogram(view.kept[column], view.dropped[column], threshold, label),
+    }
+
+
+def _downloads(root: Root) -> dict[str, Any]:
+    """The outcomes, and the plots for which the manifest has facts."""
+    found, by_tld, rates = downloads.outcomes(root), downloads.domains(root), downloads.shard_rates(root)
+    return {
+        "outcomes": found,
+        "outcome_plot": download_charts.outcome_bars(found) if found else None,
+        "domain_plot": download_charts.domain_bars(by_tld) if by_tld else None,
+        "shard_plot": download_charts.rate_line(rates) if len(rates) > 1 else None,
     }
 
 
