@@ -26,7 +26,7 @@ def entry(function: Callable[..., Any]) -> Callable[..., Any]:
         function.__code__ = function.__code__.replace(co_filename=_laid_out(package, os.path.basename(source)))
     try:
         compiled = njit(cache=True, nogil=True)(function)
-        os.makedirs(compiled.stats.cache_path, exist_ok=True)
+        os.makedirs(str(compiled.stats.cache_path), exist_ok=True)
     except (RuntimeError, OSError):  # nowhere to keep it
         return njit(nogil=True)(function)
     return compiled

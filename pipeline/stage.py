@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from pipeline import io
 from pipeline.attempts import Attempt, hand_in, settle, take_up, tidy
@@ -90,7 +90,7 @@ def run_stage(
     out: str,
     upstream: Sequence[str] = (),
     spark: Any = None,
-    where: Literal["here", "worker"] = "here",
+    ready: str | None = None,
     again: Callable[[PartReport], bool] = attrgetter("damaged"),
     facts: Callable[[Sequence[PartReport]], Mapping[str, Any]] | None = None,
 ) -> Manifest:
@@ -98,10 +98,10 @@ def run_stage(
 
     `work(config, part, folder)` must be a module-level function: it travels to other processes. What it raises costs its part
     only. `out` is the stage's folder; `upstream` the folders it reads: what stands in them is part of this one's config. With
-    one worker the parts are done in this process, or, with `where` "worker", in another: for a stage whose parts may crash what
-    decodes them, so that a crash costs its part only. `again` says which parts that stand are done again: those whose input was
-    read only in part, as it may have been mended; their files and report stand until the new ones take their place. `facts`
-    makes the manifest's facts of the whole run of all reports.
+    one worker the parts are done in this process, but in another where `ready` names a module (which workers then find
+    imported): for a stage whose parts may crash what decodes them, so that a crash costs its part only. `again` says which
+    parts that stand are done again: those whose input was read only in part, as it may have been mended; their files and
+    report stand until the new ones take their place. `facts` makes the manifest's facts of the whole run of all reports.
     Raises UserError where the folder was made with another config or from other data.
     """
     run = begin(stage, config, out=out, upstream=upstream)
@@ -113,7 +113,7 @@ def run_stage(
 
         fresh = on_spark(spark, partial(_hand_in_part, work, config, place), todo, run)
     else:
-        fresh = _here(partial(_do_part, work, config, place), todo, run, workers=config.workers, where=where)
+        fresh = _here(partial(_do_part, work, config, place), todo, run, workers=config.workers, ready=ready)
     by_name = {report.name: report for report in [*done.values(), *fresh]}
     reports = [by_name[part.name] for part in parts]
     return end(run, reports, resumed=len(done), facts=facts(reports) if facts else None)
@@ -230,11 +230,11 @@ def _attempt(work: Work, config: Any, out: str, part: Part) -> Attempt | PartRep
 
 
 def _here(
-    do: Callable[[Part], PartReport], parts: Sequence[Part], run: Run, *, workers: int, where: Literal["here", "worker"]
+    do: Callable[[Part], PartReport], parts: Sequence[Part], run: Run, *, workers: int, ready: str | None
 ) -> list[PartReport]:
-    in_this_process = workers == 1 and where == "here"
+    in_this_process = workers == 1 and ready is None
     lost = partial(_lost, run.out)
-    reports = map(do, parts) if in_this_process else each_in_a_worker(do, parts, workers, lost=lost)
+    reports = map(do, parts) if in_this_process else each_in_a_worker(do, parts, workers, lost=lost, ready=ready)
     return list(progress(reports, total=len(parts), label=run.stage))
 
 

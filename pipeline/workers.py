@@ -16,13 +16,19 @@ Answer = TypeVar("Answer")
 
 
 @contextmanager
-def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
+def worker_processes(count: int, *, ready: str | None = None) -> Iterator[ProcessPoolExecutor]:
     """`count` worker processes for the block; where it raises, what they are on is given up.
+
+    `ready` names a module that is imported once, before they are forked: what it holds is in memory once. It must start no
+    threads. The first call of a process that names one decides, since all workers come from one server.
 
     Raises BrokenProcessPool, all workers having ended, where one of them died and the block does not catch it.
     """
     others = set(active_children())
-    pool = ProcessPoolExecutor(count, mp_context=get_context("forkserver"), initializer=_follow_parent)
+    context = get_context("forkserver")
+    if ready is not None:
+        context.set_forkserver_preload(["__main__", ready])
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_follow_parent)
     try:
         yield pool
     except BrokenProcessPool:
@@ -37,9 +43,16 @@ def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def each_in_a_worker(
-    do: Callable[[Item], Answer], items: Sequence[Item], count: int, *, lost: Callable[[Item], Answer]
+    do: Callable[[Item], Answer],
+    items: Sequence[Item],
+    count: int,
+    *,
+    lost: Callable[[Item], Answer],
+    ready: str | None = None,
 ) -> Iterator[Answer]:
     """`do(item)` of each item as it comes, in `count` worker processes; `lost(item)` for one on which its worker dies.
+
+    `ready`: a module that the workers find imported, as for `worker_processes`.
 
     When a worker dies (a crash in a decoder, the kernel out of memory) the at most `count` items that were in flight are lost
     with it. Each of them is done again in a process of its own, so that the item that kills is known and only that one given
@@ -49,7 +62,7 @@ def each_in_a_worker(
     while waiting:
         running: dict[Future[Answer], Item] = {}
         try:
-            with worker_processes(min(count, len(waiting))) as pool:
+            with worker_processes(min(count, len(waiting)), ready=ready) as pool:
                 yield from _as_they_come(pool, do, waiting, running, count)
         except BrokenProcessPool:
             ended = {future for future in running if future.exception() is None}

@@ -20,11 +20,22 @@ IMG2DATASET = [
     column("sha256", pa.string(), "sha256 of the bytes as served, hex"),
 ]
 
+# Ours: what a request was like. Not in the json members, which hold what img2dataset tells.
+ACCOUNT = [
+    column("final_url", pa.string(), "URL of the last request, after redirects; null where none was made"),
+    column("content_type", pa.string(), "Content-Type of the last response, as sent"),
+    column("bytes_read", pa.int64(), "body bytes received, as sent, over redirects and all attempts", "bytes"),
+    column("duration_s", pa.float32(), "time that its requests took, all attempts together, pauses not counted", "s"),
+    column("attempts", pa.int32(), "attempts made; 0: it was not asked for"),
+    column("image_fetched_at", pa.timestamp("us", "UTC"), "when its last attempt ended"),
+    column("reencoded", pa.bool_(), "false where the stored JPEG has the served pixels, only its metadata taken away"),
+]
+
 # Carried through from the pool, ahead of img2dataset's own, as its `save_additional_columns` does.
 CARRIED = [field for field in POOL if field.name not in {"url", "text", "sample_rank", "n_records"}]
 
 SHARDS = table(
     "One pair that was tried; beside it the tar with {key}.jpg, .json and .txt of the successes. "
     "Columns ahead of caption are those that the pool (or foreign metadata) has.",
-    [*CARRIED, *IMG2DATASET],
+    [*CARRIED, *IMG2DATASET, *ACCOUNT],
 )

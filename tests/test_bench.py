@@ -1,6 +1,8 @@
 """The benchmarks start, their input is what it says, and bench/README.md tells what they measured. Nothing is timed here."""
 
 import gzip
+import io
+import ipaddress
 import json
 import os
 import subprocess
@@ -8,9 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from bench import readme, wat
+from bench import download_corpus, download_pool, nginx, readme, wat
+from bench.download_quality import psnr_db
 from bench.fuzz_worker import Worker
 from bench.measure import ratio, table
 from bench.tree import cost_of
@@ -146,3 +152,64 @@ def test_a_fuzz_worker_tells_exceptions_deaths_and_hangs_and_goes_on(tmp_path: P
         assert worker.answer(b"die").error.endswith("signal 9")
         assert "no answer after 2 s" in worker.answer(b"hang").error
         assert worker.answer(b"fine").rows == [{"uid": "fine"}]
+
+
+def test_the_corpora_hold_the_shares_that_they_state():
+    for corpus, plan in download_corpus.CORPORA.items():
+        files = download_corpus.specimens(corpus)
+        assert [file.number for file in files] == list(range(plan.files))
+        for form, share in plan.shares.items():
+            assert sum(file.format == form for file in files) == pytest.approx(share * plan.files, abs=1)
+    sides = [max(file.width, file.height) for file in download_corpus.specimens("laion")]
+    assert sum(side <= 512 for side in sides) / len(sides) == pytest.approx(0.74, abs=0.002)
+
+
+@pytest.mark.parametrize("form", ["jpeg", "progressive", "webp", "png", "gif"])
+def test_a_file_of_a_corpus_is_what_its_specimen_says_and_close_to_its_source(form: str):
+    specimen = min(
+        (file for file in download_corpus.specimens("laion") if file.format == form), key=lambda file: file.width * file.height
+    )
+    file = download_corpus.encoded(specimen)
+    image = Image.open(io.BytesIO(file))
+    assert (image.format, image.size) == ({"progressive": "JPEG"}.get(form, form.upper()), (specimen.width, specimen.height))
+    assert bool(image.info.get("progressive")) == (form == "progressive")
+    assert file == download_corpus.encoded(specimen)
+    if not specimen.alpha:
+        assert psnr_db(np.asarray(image.convert("RGB")), download_corpus.source_pixels(specimen)) > 20
+
+
+def test_transparent_parts_of_a_source_are_white():
+    specimen = next(file for file in download_corpus.specimens("laion") if file.alpha)
+    assert (download_corpus.source_pixels(specimen)[0, 0] == 255).all()
+
+
+def test_a_pool_s_urls_are_distinct_and_lead_back_to_their_files(tmp_path: Path):
+    server = nginx.Server(http_port=8080, https_port=8443, authorities=tmp_path)
+    pool = download_pool.write_pool(tmp_path / "pool", "dense", "https", server, 2000)
+    urls = pq.read_table(pool / "part-00000.parquet")["url"].to_pylist()
+    files = download_corpus.specimens("dense")
+    assert len(set(urls)) == 2000
+    assert sum(map(download_pool.is_first_of_its_file, urls)) == len(files)
+    assert download_pool.specimen_of(urls[803], "dense") == files[3]
+    assert 500 < len({url.split("/")[2] for url in urls}) < 1500
+
+
+def test_addresses_of_hosts_are_distinct_and_on_loopback():
+    addresses = [ipaddress.ip_address(nginx.address_of(host)) for host in range(nginx.HOSTS)]
+    assert len(set(addresses)) == nginx.HOSTS
+    assert all(address.is_loopback for address in addresses)
+
+
+def test_psnr_of_one_grey_level_is_48_db_and_that_of_equal_pictures_bounded():
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    assert psnr_db(grey, grey + 1) == pytest.approx(48.13, abs=0.01)
+    assert psnr_db(grey, grey) == 100
+
+
+def test_the_cost_of_a_command_has_its_memory_and_stays_on_its_cores(tmp_path: Path):
+    core = max(os.sched_getaffinity(0))
+    hold = "import os, time; held = b'x' * 100_000_000; print(os.sched_getaffinity(0)); time.sleep(1)"
+    cost = cost_of([sys.executable, "-c", hold], folder=tmp_path, log=tmp_path / "log", cores={core})
+    assert (tmp_path / "log").read_text() == f"{{{core}}}\n"
+    assert 100 < cost.peak_pss_mb < 200
+    assert cost.peak_rss_mb >= cost.peak_pss_mb

@@ -8,12 +8,14 @@ from collections import Counter
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.demo.captions import caption
 from pipeline.demo.scenes import draw, sample_scene
 from pipeline.subset_file import write_subset
+from schemas.shards import SHARDS
 from schemas.subsets import uids_to_array
 
 SUBSET_NAME = "seed.npy"
@@ -35,25 +37,21 @@ def write_seed_set(folder: str, pairs: int, seed: int) -> str:
 
 def _write_shard(folder: str, shard: int, pairs: int, rng: Random) -> list[str]:
     """One shard in the layout that download writes (tar, sidecar, stats); the uids in it."""
-    from pipeline.download.engine import Result, Spill
-    from pipeline.download.image import Picture
+    from pipeline.download.layout import key_of, members, sidecar_schema, stats, write_tar
     from pipeline.download.outcomes import SUCCESS
-    from pipeline.download.shard import key_of, sidecar, stats, write_tar
 
-    started, samples = time.time(), []
-    with Spill() as spill:
-        for number in range(pairs):
-            jpg, width, height, text = _make_pair(rng)
-            sample = _sample(jpg, width, height, text, key_of(shard, number, _PAIRS_PER_SHARD))
-            picture = Picture(b"", width, height, width, height, None)
-            samples.append((sample | {"status": SUCCESS}, Result(None, picture, sample["sha256"], spill.add(jpg), len(jpg))))
-        with io.atomic_write(f"{folder}/{shard:05d}.tar") as file:
-            write_tar(file, samples, spill)
-    rows = [sample for sample, _ in samples]
+    started, rows, images = time.time(), [], []
+    for number in range(pairs):
+        jpg, width, height, text = _make_pair(rng)
+        rows.append(_sample(jpg, width, height, text, key_of(shard, number, _PAIRS_PER_SHARD)) | {"status": SUCCESS})
+        images.append(jpg)
+    table = pa.Table.from_pylist(rows, schema=sidecar_schema([SHARDS.field(name) for name in _CARRIED]))
+    with io.atomic_write(f"{folder}/{shard:05d}.tar") as file:
+        write_tar(file, members(table, "jpg", images))
     with io.atomic_write(f"{folder}/{shard:05d}.parquet") as file:
-        pq.write_table(sidecar(rows, _CARRIED), file)
+        pq.write_table(table, file)
     with io.atomic_write(f"{folder}/{shard:05d}_stats.json") as file:
-        file.write(json.dumps(stats(Counter({(SUCCESS, None): pairs}), started), indent=4).encode())
+        file.write(json.dumps(stats(Counter({(SUCCESS, None): pairs}), started, time.time()), indent=4).encode())
     return [row["uid"] for row in rows]
 
 

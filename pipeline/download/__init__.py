@@ -8,12 +8,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import io
 from pipeline.download.config import DownloadConfig
 from pipeline.manifest import Manifest
 from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.manifest import PartReport
+    from pipeline.removal import Removal
+    from pipeline.stage import Part, PartFolder
 
 __all__ = ["DownloadConfig", "run"]
 
@@ -31,7 +36,7 @@ def run(config: DownloadConfig, spark: Any = None) -> Manifest:
         raise UsageError(
             "--engine img2dataset: runs on one machine, not on Spark; use --engine native there, or `webpairs download`"
         )
-    parts = plan(config.pool, config.samples_per_shard)
+    parts = plan(config.pool, config.samples_per_shard, carry=config.carry, hashes=config.verify_hash, boxes=config.blur_boxes)
     if config.proxy is not None and spark is None:  # on a cluster it is the executors that must reach it
         require_answering(config.proxy)
     if config.engine == "img2dataset":
@@ -45,7 +50,7 @@ def run(config: DownloadConfig, spark: Any = None) -> Manifest:
 
 
 def _run_native(config: DownloadConfig, parts: Sequence[Any], spark: Any) -> Manifest:
-    from pipeline.download.shard import download_shard
+    from pipeline.download.tally import told_by_tld
     from pipeline.nearby import published
     from pipeline.removal import compiled
     from pipeline.stage import run_stage
@@ -53,8 +58,31 @@ def _run_native(config: DownloadConfig, parts: Sequence[Any], spark: Any) -> Man
     with compiled(config.remove) as removal, published(config.out, [removal.path] if removal.path else []) as copies:
         # The lists' content decides the output, not their names alone.
         recorded = replace(config, remove=removal.described)
-        work = partial(download_shard, removal=replace(removal, path=copies[0] if copies else ""))
-        return run_stage("download", recorded, parts, work, out=config.out, upstream=(config.pool,), spark=spark)
+        near = replace(removal, path=copies[0] if copies else "")
+        work = partial(_work, near)
+        return run_stage(
+            "download",
+            recorded,
+            parts,
+            work,
+            out=config.out,
+            upstream=(config.pool,),
+            spark=spark,
+            ready="pipeline.download.ready",
+            again=partial(_is_stale, config.retry_failed),
+            facts=told_by_tld,
+        )
+
+
+def _is_stale(retry_failed: bool, report: "PartReport") -> bool:
+    return report.damaged or (retry_failed and bool(report.facts.get("may_pass_later")))
+
+
+def _work(removal: "Removal", config: DownloadConfig, part: "Part", folder: "PartFolder") -> "PartReport":
+    from pipeline.download.settings import Downloading
+    from pipeline.download.shard import download_shard
+
+    return download_shard(Downloading.of(config, removal), part, folder)
 
 
 def _write_sizes(out: str, manifest: Manifest) -> None:

@@ -2,6 +2,8 @@
 
 import ipaddress
 
+# All that is global unicast so far (IANA); Python's lists leave out the old site-local addresses, fec0::/10.
+_UNICAST = ipaddress.ip_network("2000::/3")
 # RFC 6052: the IPv4 address in the last 32 bits is what is reached.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -20,7 +22,9 @@ def is_public(address: str) -> bool:
         return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
     if not parsed.is_global or parsed.is_multicast or parsed.is_reserved:
         return False
-    return isinstance(parsed, ipaddress.IPv4Address) or all(is_public(str(inner)) for inner in _inner(parsed))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return True
+    return parsed in _UNICAST and all(is_public(str(inner)) for inner in _inner(parsed))
 
 
 def any_address(_address: str) -> bool:
@@ -29,5 +33,5 @@ def any_address(_address: str) -> bool:
 
 
 def _inner(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    found = [address.sixtofour, *(address.teredo or ())]
     return [inner for inner in found if inner is not None]

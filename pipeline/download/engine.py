@@ -1,43 +1,70 @@
-"""The native engine: URLs in, one Result each out; fetching on this thread, decoding on a few others, pictures on disk.
+"""The native engine: orders in, one Result each out; fetching on this thread, decoding on a few others, pictures on disk.
 
-What is in memory at a time is bounded by `concurrency` (requests and undecoded bodies together) and by the number of decoders:
-finished pictures go to a spill file, from which the shard is written in the order of its keys.
+What is in memory at a time is bounded by `concurrency` (requests and undecoded bodies together) and by the room that the decoders
+share: finished pictures go to a spill file, from which the shard is written in the order of its keys.
 """
 
 import hashlib
+import math
 import queue
+import resource
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, NamedTuple, Self
 
-from pipeline.download.fetch import Fetcher, Response
+from pipeline.download.fetch import Account, Fetcher, Manners, Response
 from pipeline.download.image import BadImageError, ImageSettings, Picture, make_picture
 from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, Failure, removed_by
+from pipeline.download.room import Room
 from pipeline.download.transfer import FetchLimits
 from pipeline.removal import Removal
+from schemas.errors import UserError
 
 _WHILE_DECODING_S = 0.02  # how long a finished picture may wait for the fetcher's attention
+_Decoded = queue.SimpleQueue[tuple[int, Future[tuple["Result", bytes]]]]
+# Hex digits → the hash that has so many.
+HASHES = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Limits of each request, treatment of each image, how much goes on at once, and which bytes are not to be stored."""
+    """Limits of each request, manners, treatment of each image, how much goes on at once, and which bytes are not to be stored.
+
+    `hashes` are those that are told of the bytes as served.
+    """
 
     limits: FetchLimits
     image: ImageSettings
     concurrency: int
     decode_threads: int
+    manners: Manners = field(default_factory=Manners)
+    hashes: tuple[str, ...] = ("sha256",)
     removal: Removal = field(default_factory=Removal)
 
 
+class Order(NamedTuple):
+    """What is asked for: a URL, the hex hash of its bytes (None: any), the boxes to blur (x0, y0, x1, y1 in 0 to 1)."""
+
+    url: str
+    expected_hash: str | None = None
+    boxes: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each of the boxes is four finite numbers."""
+        return all(len(box) == 4 and all(part is not None and math.isfinite(part) for part in box) for box in self.boxes)
+
+
 class Result(NamedTuple):
-    """What became of one URL: a failure, or a picture at `offset` in the spill file (its own `jpg` emptied)."""
+    """What became of an order: a failure, or a picture at `offset` in the spill file (its own `data` emptied)."""
 
     failure: Failure | None
+    account: Account = Account()
     picture: Picture | None = None
-    sha256: str | None = None
+    hashes: tuple[str, ...] = ()
     offset: int = 0
     length: int = 0
 
@@ -69,45 +96,73 @@ class Spill:
         return self._file.read(length)
 
 
-def download_urls(urls: Sequence[str], settings: EngineSettings, spill: Spill) -> list[Result]:
-    """One Result per URL, in their order. Each URL is requested once (and again after failures that may pass)."""
-    results: list[Result | None] = [None] * len(urls)
-    started = decoding = 0
-    decoded: queue.SimpleQueue[Future[tuple[int, Failure | Picture, str]]] = queue.SimpleQueue()
-    with Fetcher(settings.limits, settings.concurrency) as fetcher, ThreadPoolExecutor(settings.decode_threads) as pool:
-        while started < len(urls) or fetcher.active or decoding:
-            while started < len(urls) and fetcher.active + decoding < settings.concurrency:
-                fetcher.start(started, urls[started])
-                started += 1
-            for response in fetcher.step(_WHILE_DECODING_S if decoding else 1.0):
+def download(orders: Sequence[Order], settings: EngineSettings, spill: Spill) -> list[Result]:
+    """One Result per order, in their order. Each is requested once (and again after failures that may pass)."""
+    _allow_sockets(settings.concurrency)
+    results: list[Result | None] = [None] * len(orders)
+    room, decoding = Room(), 0
+    decoded: _Decoded = queue.SimpleQueue()
+    with (
+        Fetcher(settings.limits, settings.concurrency, settings.manners) as fetcher,
+        ThreadPoolExecutor(settings.decode_threads) as pool,
+    ):
+        for number, order in enumerate(orders):
+            fetcher.start(number, order.url)
+        while fetcher.active or decoding:
+            for response in fetcher.step(_WHILE_DECODING_S if decoding else 1.0, busy=decoding):
                 if response.reason is not None:
-                    results[response.number] = Result(Failure(FAILED_TO_DOWNLOAD, response.reason))
+                    results[response.number] = Result(Failure(FAILED_TO_DOWNLOAD, response.reason), response.account)
                     continue
                 decoding += 1
-                pool.submit(_decode, response, settings).add_done_callback(decoded.put)
+                work = partial(_make, response, orders[response.number], settings, room)
+                pool.submit(work).add_done_callback(partial(_put, decoded, response.number))
             while not decoded.empty():
-                number, made, sha256 = decoded.get().result()
-                results[number] = _keep(made, sha256, spill)
+                number, future = decoded.get()
+                results[number] = _keep(*future.result(), spill)
                 decoding -= 1
     return [result for result in results if result is not None]
 
 
-def _decode(response: Response, settings: EngineSettings) -> tuple[int, Failure | Picture, str]:
+def _allow_sockets(concurrency: int) -> None:
+    """Let this process open as many files as so many requests need: connections in use and kept, bodies on disk, the rest."""
+    needed = 4 * concurrency + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise UserError(
+            f"--concurrency {concurrency}: needs {needed} open files, {hard} are allowed here; lower it, or raise `ulimit -Hn`"
+        )
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _put(decoded: "_Decoded", number: int, done: "Future[tuple[Result, bytes]]") -> None:
+    decoded.put((number, done))
+
+
+def _make(response: Response, order: Order, settings: EngineSettings, room: Room) -> tuple[Result, bytes]:
+    """A whole body as a stored picture's bytes, or why it is none; runs in a decoder's thread."""
     assert response.body is not None  # noqa: S101 - a response without a reason has a body
-    with response.body as file:
-        file.seek(0)
-        body = file.read()
-    sha256 = hashlib.sha256(body).hexdigest()
-    listed = settings.removal.reason_of_content(body)
-    if listed is not None:
-        return response.number, removed_by(listed), sha256
+    body = response.body.take()
+    hashes = tuple(hashlib.new(name, body, usedforsecurity=False).hexdigest() for name in settings.hashes)
+    failure = _unwanted(body, order, settings)
+    if failure is not None:
+        return Result(failure, response.account, None, hashes), b""
     try:
-        return response.number, make_picture(body, settings.image), sha256
+        picture = make_picture(body, settings.image, boxes=order.boxes, room=room)
     except BadImageError as bad:
-        return response.number, Failure(FAILED_TO_RESIZE, str(bad)), sha256
+        return Result(Failure(FAILED_TO_RESIZE, str(bad)), response.account, None, hashes), b""
+    return Result(None, response.account, picture._replace(data=b""), hashes), picture.data
 
 
-def _keep(made: Failure | Picture, sha256: str, spill: Spill) -> Result:
-    if isinstance(made, Failure):
-        return Result(made)
-    return Result(None, made._replace(jpg=b""), sha256, spill.add(made.jpg), len(made.jpg))
+def _unwanted(body: bytes, order: Order, settings: EngineSettings) -> Failure | None:
+    if order.expected_hash is not None:
+        expected = order.expected_hash.strip().lower()
+        name = HASHES.get(len(expected))
+        if name is None or hashlib.new(name, body, usedforsecurity=False).hexdigest() != expected:
+            return Failure(FAILED_TO_DOWNLOAD, "hash_mismatch")
+    listed = settings.removal.reason_of_content(body)
+    return None if listed is None else removed_by(listed)
+
+
+def _keep(result: Result, data: bytes, spill: Spill) -> Result:
+    return result if result.failure is not None else result._replace(offset=spill.add(data), length=len(data))

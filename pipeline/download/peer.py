@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.download.config import DownloadConfig
+from pipeline.download.layout import sidecar_schema
 from pipeline.download.outcomes import OTHER, SUCCESS
 from pipeline.download.plan import ShardPart, read_rows
-from pipeline.download.shard import report, sidecar
+from pipeline.download.tally import report, told_by_tld
 from pipeline.manifest import Manifest, PartReport
 from pipeline.optout import REFUSALS
 from pipeline.stage import Part, PartFolder, begin, done_parts, run_stage
@@ -62,7 +63,7 @@ def run_img2dataset(config: DownloadConfig, parts: Sequence[ShardPart]) -> Manif
         for part in parts:
             prepare(part, config)
         download(config, parts[0].carried)
-    manifest = run_stage("download", config, parts, take_over, out=config.out, upstream=(config.pool,))
+    manifest = run_stage("download", config, parts, take_over, out=config.out, upstream=(config.pool,), facts=told_by_tld)
     if not manifest.failed_inputs:
         _clear(config.out)
     return manifest
@@ -78,10 +79,11 @@ def take_over(config: DownloadConfig, part: Part, folder: PartFolder) -> PartRep
         with io.open_read(source + ending) as file, folder.open(part.name + ending) as copy:
             shutil.copyfileobj(file, copy)
     samples = _read_sidecar(f"{source}.parquet")
+    table = pa.Table.from_pylist(samples, schema=sidecar_schema(part.carried))
     with folder.open(f"{part.name}.parquet") as file:
-        pq.write_table(sidecar(samples, part.carried), file)
+        pq.write_table(table, file)
     outcomes = Counter((sample["status"], _reason(sample)) for sample in samples)
-    return report(part, outcomes, {"urls": len(samples)})
+    return report(part, table, outcomes, {"urls": len(samples)})
 
 
 def prepare(part: ShardPart, config: DownloadConfig) -> None:
@@ -98,20 +100,27 @@ def prepare(part: ShardPart, config: DownloadConfig) -> None:
         pq.write_table(rows, file)
 
 
-def download(config: DownloadConfig, carried: tuple[str, ...]) -> None:
+def download(config: DownloadConfig, carried: Sequence[pa.Field]) -> None:
     """Run the library on what is prepared. Raises UserError with its last lines where it stops with an error."""
     settings = {
         "url_list": io.join(config.out, _WORKPLACE, "input"),
         "input_format": "parquet",
         "url_col": "url",
         "caption_col": "caption",
-        "save_additional_columns": list(carried),
+        "save_additional_columns": [field.name for field in carried],
         "output_folder": io.join(config.out, _WORKPLACE, "shards"),
         "output_format": "webdataset",
         "image_size": config.image_size,
         "resize_mode": config.resize_mode,
         "resize_only_if_bigger": not config.enlarge,
+        "upscale_interpolation": config.upscale,
+        "downscale_interpolation": config.downscale,
+        "encode_format": config.encode_format,
         "encode_quality": config.encode_quality,
+        "skip_reencode": not config.reencode,
+        "min_image_size": config.min_image_size,
+        **({"max_image_area": config.max_image_area} if config.max_image_area else {}),
+        **({"max_aspect_ratio": config.max_aspect_ratio} if config.max_aspect_ratio else {}),
         "number_sample_per_shard": config.samples_per_shard,
         "timeout": config.timeout_s,
         "retries": config.retries,

@@ -1,38 +1,79 @@
 """Resize modes, as img2dataset defines them (and albumentations rounds): decoded pixels in, decoded pixels out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 
+from pipeline.download.compiled.area import shrink
 from pipeline.download.config import ResizeMode
+from pipeline.download.modes import Interpolation
 
-__all__ = ["ResizeMode", "resize"]
+__all__ = ["ResizeMode", "keeps_its_size", "resize", "scaled_size"]
+
+_METHODS: dict[Interpolation, int] = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "bilinear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "bicubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos": cv2.INTER_LANCZOS4,
+    "lanczos4": cv2.INTER_LANCZOS4,
+}
 
 
-def resize(pixels: Any, size: int, mode: ResizeMode, *, enlarge: bool) -> Any:
-    """(h, w[, 3]) uint8 resized so that one side is `size` px.
+def resize(
+    pixels: Any,
+    size: int,
+    mode: ResizeMode,
+    *,
+    enlarge: bool,
+    upscale: Interpolation = "lanczos",
+    downscale: Interpolation = "area",
+    between: Callable[[Any], Any] = lambda pixels: pixels,
+) -> Any:
+    """(h, w[, 3]) uint8 resized so that one side is `size` px; `between` is called before pixels are cut off or added.
 
     keep_ratio_largest: the longer side; border: the same, padded with white to a square; keep_ratio: the shorter side;
     center_crop: the same, cropped to a square; no: unchanged. An image that is not larger stays as it is unless `enlarge`.
     """
-    if mode == "no":
-        return pixels
-    longest = mode in ("keep_ratio_largest", "border")
-    side = max(pixels.shape[:2]) if longest else min(pixels.shape[:2])
-    if side <= size and not enlarge:
-        return pixels
-    resized = _scale(pixels, size, side)
+    height, width = pixels.shape[:2]
+    to = scaled_size(width, height, size, mode, enlarge=enlarge)
+    if to is None:
+        return between(pixels)
+    resized = between(_scale(pixels, *to, downscale if _side(width, height, mode) > size else upscale))
     if mode == "border":
         return _pad(resized, size)
     return _crop(resized, size) if mode == "center_crop" else resized
 
 
-def _scale(pixels: Any, size: int, side: int) -> Any:
-    height, width = (max(1, round(length * (size / side))) for length in pixels.shape[:2])
+def scaled_size(width: int, height: int, size: int, mode: ResizeMode, *, enlarge: bool) -> tuple[int, int] | None:
+    """(width, height) before anything is cut off or added, in px; None for an image that stays as it is."""
+    side = _side(width, height, mode)
+    if mode == "no" or (side <= size and not enlarge):
+        return None
+    return max(1, round(width * (size / side))), max(1, round(height * (size / side)))
+
+
+def keeps_its_size(width: int, height: int, size: int, mode: ResizeMode, *, enlarge: bool) -> bool:
+    """Whether `resize` would give back the pixels of an image of that size as they are."""
+    to = scaled_size(width, height, size, mode, enlarge=enlarge)
+    return to is None or (to == (width, height) and (width == height or mode in ("keep_ratio", "keep_ratio_largest")))
+
+
+def _side(width: int, height: int, mode: ResizeMode) -> int:
+    return max(width, height) if mode in ("keep_ratio_largest", "border") else min(width, height)
+
+
+def _scale(pixels: Any, width: int, height: int, how: Interpolation) -> Any:
     if (height, width) == pixels.shape[:2]:
         return pixels
-    method = cv2.INTER_AREA if side > size else cv2.INTER_LANCZOS4
-    return cv2.resize(pixels, (width, height), interpolation=method)
+    # Where both sides shrink by whole numbers OpenCV is fast; where one grows, its "area" is something else.
+    fractional = pixels.shape[0] % height or pixels.shape[1] % width
+    if how == "area" and pixels.ndim == 3 and fractional and height <= pixels.shape[0] and width <= pixels.shape[1]:
+        return shrink(pixels, width, height)
+    return cv2.resize(pixels, (width, height), interpolation=_METHODS[how])
 
 
 def _pad(pixels: Any, size: int) -> Any:

@@ -194,7 +194,7 @@ def test_an_input_that_kills_its_worker_is_named_and_costs_no_other(tmp_path):
 
 def test_with_one_worker_a_crash_costs_its_part_where_the_stage_asks_for_a_worker(tmp_path):
     config, parts = EchoConfig(out=str(tmp_path / "out")), parts_of(tmp_path / "in", b="2", c="3", d="4")
-    manifest = run_stage("deadly", config, parts, deadly, out=config.out, where="worker")
+    manifest = run_stage("deadly", config, parts, deadly, out=config.out, ready="json")
     assert [Path(i.path).name for i in manifest.failed_inputs] == ["c"]
     assert visible(tmp_path / "out") == ["b.txt", "d.txt"]
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import io
+import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pipeline.download.address import any_address
+from pipeline.download.fetch import Account, Fetcher, Manners
+from pipeline.download.robots import known_rules
+from pipeline.download.transfer import FetchLimits
 from schemas.pool import POOL
 
 
@@ -74,6 +80,81 @@ class Web:
         self.server.server_close()
 
 
+class Wire:
+    """A server that knows nothing of HTTP: `how(connection, wire)` is called once a request's head is there, or at once."""
+
+    def __init__(self, how: Callable[[socket.socket, "Wire"], None], host: str = "127.0.0.1", *, at_once: bool = False) -> None:
+        self.connections = 0
+        self.stopping = threading.Event()
+        self._how, self._at_once = how, at_once
+        self._listening = socket.create_server((host, 0), backlog=256)
+        self.url = "http://{}:{}/a.jpg".format(*self._listening.getsockname())
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(5)
+            try:
+                if self._at_once or self.has_request(connection):
+                    self._how(connection, self)
+            except OSError:
+                pass  # clients that hang up are part of the tests
+
+    @staticmethod
+    def has_request(connection: socket.socket) -> bool:
+        """Wait for the head of the next request; False where none comes."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = connection.recv(65536)
+            if not piece:
+                return False
+            head += piece
+        return True
+
+    def close(self) -> None:
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+class Ended(NamedTuple):
+    """How a URL ended: the reason for a failure, or the body."""
+
+    reason: str | None
+    body: bytes | None
+    account: Account
+
+
+def fetch(urls: Sequence[str], *, manners: Manners | None = None, concurrency: int = 8, **limits) -> list[Ended]:
+    """Fetch URLs, and no more: no shard, no decoding. `limits` are those of FetchLimits."""
+    told = {"timeout_s": 5, "max_bytes": 10**6, "user_agent": "webpairs/test", "may_connect": any_address, **limits}
+    ended: dict[int, Ended] = {}
+    with Fetcher(FetchLimits(**told), concurrency, manners) as fetcher:
+        for number, url in enumerate(urls):
+            fetcher.start(number, url)
+        while fetcher.active:
+            for response in fetcher.step(1.0):
+                assert response.number not in ended
+                ended[response.number] = Ended(response.reason, response.body and response.body.take(), response.account)
+    return [ended[number] for number in range(len(urls))]
+
+
 def send(handler, body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
     handler.send_response(status)
     for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
@@ -89,10 +170,30 @@ def web() -> Iterator[Web]:
     served.close()
 
 
+@pytest.fixture
+def wire() -> Iterator[Callable[..., Wire]]:
+    """Starts servers of the Wire kind: wire(how, host="127.0.0.1", at_once=False)."""
+    made = []
+
+    def start(*arguments, **options):
+        made.append(Wire(*arguments, **options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.close()
+
+
+@pytest.fixture(autouse=True)
+def no_rules_are_known():
+    """Ports come back: what a test learnt from a robots.txt is not to be known to the next."""
+    known_rules.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """The functions of this file that make a test's world: make.picture(…), make.pool(…), make.web(), make.uid(…)."""
-    return SimpleNamespace(picture=picture, pool=write_pool, web=Web, uid=uid_of, send=send, smooth=smooth)
+    return SimpleNamespace(picture=picture, pool=write_pool, web=Web, uid=uid_of, send=send, smooth=smooth, fetch=fetch)
 
 
 def smooth(width: int, height: int, seed: int = 0, channels: int = 3) -> np.ndarray:

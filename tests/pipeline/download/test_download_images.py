@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from pipeline.download.compiled.area import shrink
 from pipeline.download.exif import read_exif
 from pipeline.download.header import read_header
 from pipeline.download.image import BadImageError, ImageSettings, make_picture
@@ -118,20 +119,63 @@ def theirs():
     return Resizer
 
 
+MODES = ["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+METHODS = ["nearest", "linear", "bilinear", "cubic", "bicubic", "area", "lanczos", "lanczos4"]
+SIZES = [(60, 40), (100, 100), (200, 300), (250, 130), (99, 301), (101, 7), (640, 481)]
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("enlarge", [True, False])
-@pytest.mark.parametrize("mode", ["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"])
-def test_every_resize_mode_gives_img2datasets_pixels(theirs, make, mode, enlarge):
+@pytest.mark.parametrize("mode", MODES)
+def test_every_resize_mode_gives_img2datasets_pixels(theirs, make, mode, enlarge, method):
+    for width, height in SIZES:
+        for channels in (1, 3):
+            pixels = make.smooth(width, height, channels=3)[..., :channels].squeeze()
+            expected, *_ = _theirs(theirs, pixels, mode, enlarge, method)
+            mine = resize(pixels, 100, mode, enlarge=enlarge, upscale=method, downscale=method)
+            _same(mine, expected, exactly=method != "area")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stored_without_loss_a_png_is_img2datasets(theirs, make, mode):
+    for width, height in SIZES:
+        for kind in ("RGB", "RGBA", "L", "LA", "P"):
+            served = make.picture(width, height, kind="PNG", mode=kind)
+            settings = ImageSettings(size=100, mode=mode, enlarge=False, quality=1, max_pixels=10**6, format="png")
+            made = make_picture(served, settings)
+            expected, *sizes = _theirs(theirs, served, mode, False, None)
+            assert made[1:5] == tuple(sizes)
+            _same(cv2.imdecode(np.frombuffer(made.data, np.uint8), cv2.IMREAD_UNCHANGED), expected, exactly=False)
+
+
+@pytest.mark.parametrize(("width", "height"), [(960, 720), (801, 600), (601, 1303), (513, 512), (2000, 1500), (3000, 517)])
+def test_area_averages_are_opencvs_but_for_roundings(width, height):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    for side in (511, 512, 100):
+        to = [max(1, round(length * side / max(width, height))) for length in (width, height)]
+        _same(shrink(pixels, *to), cv2.resize(pixels, to, interpolation=cv2.INTER_AREA), exactly=False)
+
+
+def _theirs(resizer, served, mode, enlarge, method):
+    """(pixels, width, height, original width, original height) as img2dataset's Resizer makes them of pixels or bytes."""
+    if isinstance(served, np.ndarray):
+        served = cv2.imencode(".png", served)[1].tobytes()
+    methods = {"upscale_interpolation": method, "downscale_interpolation": method} if method else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        resizer = theirs(100, mode, not enlarge, encode_quality=9, encode_format="png")
-        for width, height in [(60, 40), (100, 100), (250, 130), (99, 301), (101, 7)]:
-            pixels = make.smooth(width, height)
-            served = io.BytesIO(cv2.imencode(".png", pixels)[1].tobytes())
-            stored, *sizes = resizer(served)
-            expected = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
-            assert sizes[-1] is None
-            assert np.array_equal(resize(pixels, 100, mode, enlarge=enlarge), expected), (width, height)
+        stored, *sizes, error = resizer(100, mode, not enlarge, encode_quality=1, encode_format="png", **methods)(
+            io.BytesIO(served)
+        )
+    assert error is None
+    return cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED), *sizes
+
+
+def _same(mine, expected, *, exactly):
+    assert mine.shape == expected.shape
+    difference = np.abs(mine.astype(int) - expected)
+    assert difference.max() <= (0 if exactly else 1)
+    assert (difference > 0).mean() < 1e-3
 
 
 def _pixels(made) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(made.jpg))).astype(int)
+    return np.asarray(Image.open(io.BytesIO(made.data))).astype(int)

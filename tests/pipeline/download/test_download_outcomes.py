@@ -11,7 +11,9 @@ from pipeline.removal import REASONS as REASONS_OF_PAIRS
 from pipeline.removal.keys import HASHES
 
 CODE = Path(pipeline.download.__file__).parent
-REASONS = {"reason", "_stopped"}  # the names that hold one
+HOLDERS = {"_stopped", "_BY_CODE", "HEADER_REASONS"}  # the names that hold a reason
+FUNCTIONS = {"_reason", "_failure", "_connect_failure", "_reason_against", "refusal", "of"}  # those that return one
+CALLS = {"_finish", "_give_up", "Failure", "Rules", "cls"}  # those that are given one
 
 
 def words(node: ast.AST | None) -> Iterator[str]:
@@ -30,30 +32,29 @@ def target_of(node: ast.Assign) -> str:
     return ast.unparse(node.targets[0]).rsplit(".", 1)[-1]
 
 
-def given_by(module: str, *, holders: set[str], functions: set[str], error: str = "") -> set[str]:
-    """The strings that `module` assigns to `holders`, returns from `functions`, or raises as the message of `error`."""
+def given_by(module: Path, *errors: str) -> set[str]:
+    """The strings that `module` keeps, returns or hands on as a reason, or raises as the message of one of `errors`."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((CODE / module).read_text())):
-        if isinstance(node, ast.Assign) and target_of(node) in holders:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Assign) and target_of(node) in HOLDERS:
             found |= set(words(node.value))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == error:
-            found |= set(words(node.args[0]))
-        elif isinstance(node, ast.FunctionDef) and node.name in functions:
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rsplit(".", 1)[-1] in {*CALLS, *errors}:
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            found |= {word for argument in given for word in words(argument)}
+        elif isinstance(node, ast.FunctionDef) and node.name in FUNCTIONS:
             found |= {word for inner in ast.walk(node) if isinstance(inner, ast.Return) for word in words(inner.value)}
     return found
 
 
 def test_the_reasons_for_a_failed_download_are_those_that_are_documented():
-    by_transfer = given_by("transfer.py", holders=REASONS | {"_BY_CODE"}, functions={"outcome", "_connect_failure"})
-    by_fetcher = given_by("fetch.py", holders=REASONS, functions=set())
-    assert {"timeout", "opt_out", "blocked_address", "transfer_error"} <= by_transfer
-    assert {"invalid_url", "unsupported_scheme"} <= by_fetcher
-    by_removal = {removed_by(what).reason for what in (*REASONS_OF_PAIRS, *HASHES.values())}
-    assert by_transfer | by_fetcher | by_removal == set(DOWNLOAD_FAILURES)
+    given = set().union(*(given_by(CODE / name) for name in ("transfer.py", "fetch.py", "robots.py", "engine.py", "shard.py")))
+    given |= {removed_by(what).reason for what in (*REASONS_OF_PAIRS, *HASHES.values())}
+    assert given == set(DOWNLOAD_FAILURES)
 
 
 def test_the_reasons_for_a_failed_resize_are_those_that_are_documented():
-    assert given_by("image.py", holders=set(), functions=set(), error="BadImageError") == set(RESIZE_FAILURES)
+    given = set().union(*(given_by(path, "BadImageError") for path in CODE.glob("*.py") if "BadImageError" in path.read_text()))
+    assert given - set(DOWNLOAD_FAILURES) == set(RESIZE_FAILURES)
 
 
 def test_the_messages_of_the_other_engine_are_counted_under_documented_reasons():

@@ -93,5 +93,5 @@ def test_a_list_that_cannot_be_read_is_told_before_anything_is_fetched(download,
 
 
 def test_the_other_engine_refuses_lists():
-    with pytest.raises(UsageError, match="--remove: img2dataset cannot"):
+    with pytest.raises(UsageError, match="--remove: img2dataset is not told"):
         DownloadConfig(pool="p", out="o", remove=("asked.txt",), engine="img2dataset")

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.download import DownloadConfig, run
-from pipeline.download.engine import EngineSettings, Spill, download_urls
+from pipeline.download.engine import EngineSettings, Order, Spill, download
 from pipeline.download.image import ImageSettings
 from pipeline.download.transfer import FetchLimits
 
@@ -42,7 +42,7 @@ def test_a_redirect_to_a_refused_address_is_not_followed(web, make):
     outer = make.web("127.0.0.2")
     url = outer.serve("/outer.jpg", status=302, headers={"Location": web.serve("/inner.jpg", make.picture(50, 50))})
     with Spill() as spill:
-        (result,) = download_urls([url], _settings(lambda address: address == "127.0.0.2"), spill)
+        (result,) = download([Order(url)], _settings(lambda address: address == "127.0.0.2"), spill)
     outer.close()
     assert result.failure == ("failed_to_download", "blocked_address")
     assert outer.requests == {"/outer.jpg": 1}

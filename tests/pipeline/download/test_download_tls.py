@@ -1,13 +1,13 @@
 """HTTPS: certificates are verified, and connections are reused."""
 
+import os
 import shutil
 import ssl
 import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.download import DownloadConfig, run
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 
@@ -31,10 +31,11 @@ def secure(tmp_path, make):
 def end(tmp_path, make):
     """Download URLs; their error messages."""
 
-    def end(urls):
+    def end(urls, **environment):
         pool = make.pool(tmp_path / "pool", [(url, "text") for url in urls])
-        options = {"allow_private_addresses": True, "retries": 0, "concurrency": 1}
-        run(DownloadConfig(pool=str(pool), out=str(tmp_path / "out"), **options))
+        words = ["--allow-private-addresses", "--retries", "0", "--concurrency", "1"]
+        command = [sys.executable, "-m", "pipeline.cli", "download", "--pool", pool, "--out", tmp_path / "out", *words]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
         return pq.read_table(tmp_path / "out/00000.parquet")["error_message"].to_pylist()
 
     return end
@@ -46,8 +47,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(secure, end, make):
     assert end([url]) == ["tls"]
 
 
-def test_a_trusted_certificate_is_accepted(secure, end, make, monkeypatch):
+def test_a_trusted_certificate_is_accepted(secure, end, make):
     web, certificate = secure
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     urls = [web.serve(f"/{n}.jpg", make.picture(50, 50, n)).replace("http:", "https:") for n in range(5)]
-    assert end(urls) == [None] * 5
+    assert end(urls, SSL_CERT_FILE=str(certificate)) == [None] * 5

@@ -1,0 +1,85 @@
+"""Pictures that Pillow decodes → (h, w) or (h, w, 3) uint8, BGR, on white; in strips, so that one copy is whole at a time."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pipeline.download.colour import cmyk_to_rgb
+from pipeline.download.flatten import on_white, to_eight_bits
+
+_ROWS = 256
+
+
+def decode_with_pillow(body: bytes, kind: str, size: tuple[int, int], profile: bytes) -> tuple[Any, bytes]:
+    """The first frame, and the profile that is to be applied to it still: that of inks is applied here.
+
+    Raises ValueError; nothing is decoded where Pillow finds another size (width, height) than the header was read to say.
+    """
+    try:
+        with Image.open(io.BytesIO(body), formats=(kind,)) as image:
+            if image.size != size:
+                raise ValueError(f"{image.size}, expected {size}")
+            image.load()
+            return _converted(image, profile), b"" if image.mode == "CMYK" else profile
+    except Exception as error:
+        raise ValueError("not decodable") from error  # Pillow raises many types on malformed files
+
+
+def _converted(image: Image.Image, profile: bytes) -> Any:
+    if image.mode in ("I", "F"):
+        raise ValueError("no range of values is known")
+    grey = image.mode in ("1", "L") and image.format != "GIF" and "transparency" not in image.info
+    grey = grey or image.mode.startswith("I;16")
+    shape = (image.height, image.width)
+    stored = np.empty(shape if grey else (*shape, 3), np.uint8)
+    top = 0
+    for strip in _strips(image, profile):
+        stored[top : top + len(strip)] = strip
+        top += len(strip)
+    return stored
+
+
+def _strips(image: Image.Image, profile: bytes) -> Iterator[Any]:
+    """Of _ROWS rows each, as they are stored."""
+    colours = _palette(image) if image.mode == "P" else None
+    for top in range(0, image.height, _ROWS):
+        strip = image.crop((0, top, image.width, min(image.height, top + _ROWS)))
+        if colours is not None:
+            yield cv2.applyColorMap(np.asarray(strip), colours)
+        elif image.mode.startswith("I;16"):
+            yield to_eight_bits(np.array(strip).astype(np.uint16))
+        elif image.mode == "CMYK":
+            yield _bgr(cmyk_to_rgb(strip, profile) or strip.convert("RGB"))
+        elif _has_alpha(image):
+            yield on_white(_bgra(strip))
+        elif image.mode in ("1", "L") and image.format != "GIF":
+            yield np.asarray(strip.convert("L"))
+        else:
+            yield _bgr(strip.convert("RGB"))
+
+
+def _palette(image: Image.Image) -> Any:
+    """(256, 1, 3): each entry on white."""
+    entries = Image.frombytes("P", (256, 1), bytes(range(256)))
+    entries.putpalette(image.getpalette("RGB") or [])
+    if "transparency" in image.info:
+        entries.info["transparency"] = image.info["transparency"]
+    elif image.palette is not None and image.palette.mode == "RGBA":
+        entries.putpalette(image.getpalette("RGBA") or [], "RGBA")
+    return np.ascontiguousarray(on_white(_bgra(entries)).reshape(256, 1, 3))
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return "A" in image.mode or "a" in image.mode or "transparency" in image.info
+
+
+def _bgra(image: Image.Image) -> Any:
+    return cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
+
+
+def _bgr(image: Image.Image) -> Any:
+    return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
