@@ -86,7 +86,8 @@ def _soft(plane: Any, kernel: int) -> Any:
 
 
 def _gaussian(plane: Any, kernel: int) -> Any:
-    """As cv2 understands a kernel without a sigma, except where a side is far shorter: cv2 keeps as many rows as a kernel has."""
+    """As with a square kernel; but cv2 keeps as many rows as a kernel has, so beyond a far shorter side it is cut off."""
     height, width = plane.shape
-    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
-    return cv2.GaussianBlur(plane, (min(kernel, 2 * width + 1), min(kernel, 2 * height + 1)), sigma)
+    across, down = min(kernel, 2 * width + 1), min(kernel, 2 * height + 1)
+    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8  # cv2's own for the kernel
+    return cv2.GaussianBlur(plane, (across, down), 0 if across == down == kernel else sigma)

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageCms
 
+from pipeline.download.flatten import strips
+
 _SAME = 3  # grey levels by which a colour may differ from sRGB's and still be called the same
 _KEPT = 64  # profiles remembered
-_ROWS = 256  # of a picture that are converted at a time
 Space = Literal["RGB", "L", "CMYK"]
 _SPACES: dict[Space, str] = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _SRGB = ImageCms.createProfile("sRGB")
@@ -32,8 +33,8 @@ def to_srgb(pixels: Any, profile: bytes) -> Any:
     if transform is None:
         return pixels
     pixels = np.require(pixels, requirements="W")
-    for top in range(0, len(pixels), _ROWS):
-        rows = pixels[top : top + _ROWS]
+    for strip in strips(*pixels.shape[:2]):
+        rows = pixels[strip]
         if pixels.ndim == 2:
             rows[:] = np.asarray(transform.apply(Image.fromarray(rows)))[..., 0]
         else:

@@ -6,18 +6,21 @@ from typing import Any
 from PIL import ExifTags, Image
 
 _ORIENTATION = 0x0112
+_LONGEST_BLOCK = 2**20  # bytes; a JPEG's is shorter than 2^16, a PNG's could keep Pillow busy
 _LONGEST_VALUE = 1000  # characters; longer ones are blobs
 _SKIPPED = {"MakerNote", "UserComment", "ExifOffset", "GPSInfo", "JpegIFOffset", "JpegIFByteCount"}
 
 
 def read_exif(block: bytes) -> tuple[int, str | None]:
-    """(orientation 1 to 8, JSON object) of an EXIF block; (1, "{}") of none, (1, None) of a broken one.
+    """(orientation 1 to 8, JSON object) of an EXIF block; (1, "{}") of none, (1, None) of a broken or huge one.
 
     The keys are "Image Make", "EXIF ExposureTime" …, the values strings, as img2dataset writes them. The GPS block,
     thumbnails and maker notes are left out.
     """
     if not block:
         return 1, "{}"
+    if len(block) > _LONGEST_BLOCK:
+        return 1, None
     try:
         exif = Image.Exif()
         exif.load(block)

@@ -1,11 +1,19 @@
 """Decoded pixels with 16 bits or alpha → 8 bits, on white; alpha in the memory that it is in: pictures may be near the bound."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 
-_ROWS = 256  # of an image that are converted at a time
+_STRIP_PIXELS = 2**18  # of an image that are converted at a time
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """An image's rows, few at a time."""
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(height, top + rows))
 
 
 def to_eight_bits(pixels: Any) -> Any:
@@ -23,9 +31,8 @@ def on_white(pixels: Any) -> Any:
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
     flat = pixels.reshape(-1)[: height * width * 3].reshape(height, width, 3)
-    for top in range(0, height, _ROWS):
-        rows = pixels[top : top + _ROWS]
-        flat[top : top + _ROWS] = _blended(rows)
+    for rows in strips(height, width):
+        flat[rows] = _blended(pixels[rows])
     return flat
 
 

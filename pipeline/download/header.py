@@ -85,10 +85,10 @@ def _jpeg(body: bytes) -> Header | None:
     if found is None:
         return None
     pixels = found.width * found.height
-    # Stored samples, and for several scans two bytes for each coefficient; CMYK in a copy too.
+    # Stored samples, and for several scans two bytes for each coefficient; CMYK in a copy too, and whatever OpenCV must read.
     each = 1 if len(found.components) == 1 else 3 if len(found.components) == 3 else 7
     several = found.progressive or count_scans(body) > 1
-    memory = int(pixels * (each + (2 * found.samples_per_pixel if several else 0)))
+    memory = int(pixels * max(min(2 * each, 7), each + (2 * found.samples_per_pixel if several else 0)))
     return Header("JPEG", found.width, found.height, found.exif, found.icc, memory, found)
 
 

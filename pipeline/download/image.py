@@ -36,7 +36,8 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
     7: (True, -1),
     8: (True, 0),
 }
-_STORED_BYTES = 6  # per pixel, as turned and as encoded
+# Per pixel that is stored, as turned and as encoded; libwebp has a picture of its own, and what it predicts.
+_STORED_BYTES: dict[StoredFormat, int] = {"jpg": 6, "png": 6, "webp": 24}
 _MOST_BYTES_PER_PIXEL, _METADATA_BYTES = 4, 4096  # of a JPEG that is stored as served; what is larger is no ordinary one
 
 
@@ -109,7 +110,7 @@ def memory_of(header: Header, settings: ImageSettings, boxes: Sequence[Sequence[
     """Bytes that making the picture takes at its peak, an estimate: what decoding takes, and the pixels that are stored."""
     scaled = scaled_size(header.width, header.height, settings.size, settings.mode, enlarge=settings.enlarge)
     width, height = scaled or (header.width, header.height)
-    return header.memory + width * height * (_STORED_BYTES + (BYTES_PER_PIXEL if len(boxes) else 0))
+    return header.memory + width * height * (_STORED_BYTES[settings.format] + (BYTES_PER_PIXEL if len(boxes) else 0))
 
 
 def _admitted(body: bytes, settings: ImageSettings) -> Header:

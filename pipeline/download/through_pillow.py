@@ -1,7 +1,8 @@
 """Pictures that Pillow decodes → (h, w) or (h, w, 3) uint8, BGR, on white; in strips, so that one copy is whole at a time."""
 
 import io
-from collections.abc import Iterator
+import threading
+from contextlib import nullcontext
 from typing import Any
 
 import cv2
@@ -9,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.download.colour import cmyk_to_rgb
-from pipeline.download.flatten import on_white, to_eight_bits
+from pipeline.download.flatten import on_white, strips, to_eight_bits
 
-_ROWS = 256
+# An AVIF may say that it is small and hold frames that are not, which libavif decodes before it compares: one at a time.
+_one_avif = threading.Lock()
 
 
 def decode_with_pillow(body: bytes, kind: str, size: tuple[int, int], profile: bytes) -> tuple[Any, bytes]:
@@ -23,7 +25,8 @@ def decode_with_pillow(body: bytes, kind: str, size: tuple[int, int], profile: b
         with Image.open(io.BytesIO(body), formats=(kind,)) as image:
             if image.size != size:
                 raise ValueError(f"{image.size}, expected {size}")
-            image.load()
+            with _one_avif if kind == "AVIF" else nullcontext():
+                image.load()
             return _converted(image, profile), b"" if image.mode == "CMYK" else profile
     except Exception as error:
         raise ValueError("not decodable") from error  # Pillow raises many types on malformed files
@@ -36,30 +39,25 @@ def _converted(image: Image.Image, profile: bytes) -> Any:
     grey = grey or image.mode.startswith("I;16")
     shape = (image.height, image.width)
     stored = np.empty(shape if grey else (*shape, 3), np.uint8)
-    top = 0
-    for strip in _strips(image, profile):
-        stored[top : top + len(strip)] = strip
-        top += len(strip)
+    colours = _palette(image) if image.mode == "P" else None
+    for rows in strips(*shape):
+        stored[rows] = _as_stored(image, image.crop((0, rows.start, image.width, rows.stop)), colours, profile)
     return stored
 
 
-def _strips(image: Image.Image, profile: bytes) -> Iterator[Any]:
-    """Of _ROWS rows each, as they are stored."""
-    colours = _palette(image) if image.mode == "P" else None
-    for top in range(0, image.height, _ROWS):
-        strip = image.crop((0, top, image.width, min(image.height, top + _ROWS)))
-        if colours is not None:
-            yield cv2.applyColorMap(np.asarray(strip), colours)
-        elif image.mode.startswith("I;16"):
-            yield to_eight_bits(np.array(strip).astype(np.uint16))
-        elif image.mode == "CMYK":
-            yield _bgr(cmyk_to_rgb(strip, profile) or strip.convert("RGB"))
-        elif _has_alpha(image):
-            yield on_white(_bgra(strip))
-        elif image.mode in ("1", "L") and image.format != "GIF":
-            yield np.asarray(strip.convert("L"))
-        else:
-            yield _bgr(strip.convert("RGB"))
+def _as_stored(image: Image.Image, strip: Image.Image, colours: Any, profile: bytes) -> Any:
+    """A strip of the image, whose mode and transparency say what its pixels mean; `colours` where those are a palette's."""
+    if colours is not None:
+        return cv2.applyColorMap(np.asarray(strip), colours)
+    if image.mode.startswith("I;16"):
+        return to_eight_bits(np.array(strip).astype(np.uint16))
+    if image.mode == "CMYK":
+        return _bgr(cmyk_to_rgb(strip, profile) or strip.convert("RGB"))
+    if _has_alpha(image):
+        return on_white(_bgra(strip))
+    if image.mode in ("1", "L") and image.format != "GIF":
+        return np.asarray(strip.convert("L"))
+    return _bgr(strip.convert("RGB"))
 
 
 def _palette(image: Image.Image) -> Any:
