@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bench import download_corpus, download_pool, nginx, readme, wat
+from bench import download_corpus, download_pool, fuzz_download, fuzz_images, fuzz_pictures, nginx, readme, wat
 from bench.download_quality import psnr_db
-from bench.fuzz_worker import Worker
+from bench.fuzz_worker import Answer, Worker
 from bench.measure import ratio, table
 from bench.tree import cost_of
+from pipeline.download.image import Picture, make_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BENCH = REPOSITORY / "bench"
@@ -213,3 +214,50 @@ def test_the_cost_of_a_command_has_its_memory_and_stays_on_its_cores(tmp_path: P
     assert (tmp_path / "log").read_text() == f"{{{core}}}\n"
     assert 100 < cost.peak_pss_mb < 200
     assert cost.peak_rss_mb >= cost.peak_pss_mb
+
+
+@pytest.mark.slow
+def test_the_fuzz_run_of_download_works(tmp_path: Path):
+    command = [sys.executable, "-m", "bench.fuzz_download", "--count", "60", "--keep", str(tmp_path)]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ran.stdout.endswith("seed 0: 60 inputs, 0 findings\n"), ran.stdout + ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_to_fuzz_with_are_sound_and_made_up_of_their_parts():
+    settings = fuzz_download.SETTINGS[1]
+    for name, body in fuzz_pictures.pictures().items():
+        assert fuzz_images.joined(body, fuzz_images.parts_of(body)) == body, name
+        if name != "tiff F":  # no range of values is known
+            assert fuzz_download.problem_of(make_picture(body, settings), settings) == "", name
+
+
+def test_an_input_of_the_fuzz_run_follows_from_seed_and_number():
+    corpus = list(fuzz_pictures.pictures().values())
+    cases = [fuzz_download.case_of(3, number, corpus) for number in range(200)]
+    assert cases == [fuzz_download.case_of(3, number, corpus) for number in range(200)]
+    assert {word for case in cases for word in case.how.split("+") if word} == {one.__name__ for one in fuzz_images.MUTATIONS}
+
+
+def test_metadata_and_sizes_that_are_not_as_told_are_findings():
+    body, settings = fuzz_pictures.pictures()["png metadata"], fuzz_download.SETTINGS[-1]
+    picture = Picture(body, 45, 34, 45, 34, "{}", True)
+    assert "metadata" in fuzz_download.problem_of(picture, settings)
+    assert "told" in fuzz_download.problem_of(picture._replace(width=44), settings)
+    row = {"problem": "", "peak_mb": 500.0, "before_mb": 100.0, "estimate_mb": 100.0, "format": "GIF"}
+    assert "100 MB were estimated (GIF)" in fuzz_download.finding_in(Answer([row], "", 0.1, 500.0))
+    assert fuzz_download.finding_in(Answer([{**row, "estimate_mb": 400.0}], "", 0.1, 500.0)) == ""
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_finding_is_kept_with_as_few_bytes_as_have_it(tmp_path: Path):
+    case = fuzz_download.Case(b"x" * 1000 + b"raise" + b"y" * 1000, 0, 0, "")
+    with Worker(fails_on_raise, tmp_path / "body", limit_s=5) as worker:
+        finding = fuzz_download.finding_in(worker.answer(case.file))
+        assert fuzz_download.smallest(case, finding, worker).body == b"raise"
+
+
+def fails_on_raise(file: Path) -> list[dict]:
+    if b"raise" in file.read_bytes():
+        raise ValueError("so it is told")
+    return [{"problem": "", "peak_mb": 0.0, "before_mb": 0.0, "estimate_mb": 0.0}]

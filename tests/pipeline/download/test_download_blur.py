@@ -4,11 +4,12 @@ import importlib.util
 import io
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.download.blur import blur
+from pipeline.download.blur import _gaussian, blur
 from pipeline.download.image import ImageSettings, make_picture
 
 BOXES = [
@@ -35,6 +36,21 @@ def test_pixels_are_img2datasets(make, boxes, size):
     difference = np.abs(blur(noisy, boxes).astype(int) - theirs)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [(1500, 4), (4, 1500)])
+def test_a_ribbon_is_blurred_as_with_a_square_kernel(size):
+    """Faces wider than it is high: the kernel is cut off there, as cv2 would keep rows for all of it."""
+    plane = np.random.default_rng(0).random((size[1], size[0]), dtype=np.float32)
+    square = cv2.GaussianBlur(plane, (301, 301), 0)
+    assert np.abs(_gaussian(plane, 301) - square).max() < 0.02
+
+
+def test_a_huge_face_is_blurred_like_a_reduced_one(make, monkeypatch):
+    pixels = make.smooth(600, 400)
+    exact = blur(pixels, [(0.2, 0.2, 0.8, 0.8)])
+    monkeypatch.setattr("pipeline.download.blur._MOST_WORK", 10**6)
+    assert np.abs(blur(pixels, [(0.2, 0.2, 0.8, 0.8)]).astype(int) - exact).max() <= 4
 
 
 def test_no_box_changes_nothing_and_grey_is_blurred_too(make):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.download.exif import read_exif
 from pipeline.download.header import TooComplexError, read_header
 from pipeline.download.image import BadImageError, ImageSettings, make_picture
 from pipeline.download.outcomes import RESIZE_FAILURES
@@ -30,6 +31,24 @@ def test_gif_frame_larger_than_its_canvas_is_bounded(make):
     body[at + 5 : at + 9] = struct.pack("<HH", 60000, 60000)
     with pytest.raises(BadImageError, match="too_many_pixels"):
         make_picture(bytes(body), EXACT)
+
+
+def test_a_gif_that_pillow_finds_larger_than_its_header_was_read_to_say_is_refused(make):
+    """A byte that begins no block hides the frame, and with it how far the canvas reaches, from us but not from Pillow."""
+    body = bytearray(make.picture(30, 20, kind="GIF", mode="P"))
+    body[6:10] = struct.pack("<HH", 1, 50_000)
+    body.insert(13 + 3 * 256, 0)
+    assert read_header(bytes(body)).width == 1
+    with pytest.raises(BadImageError, match="corrupt"):
+        make_picture(bytes(body), EXACT)
+
+
+def test_huge_exif_is_not_read():
+    entries = b"".join(struct.pack("<HHII", tag, 5, 400, 800_000) for tag in range(60_000))
+    block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + entries + bytes(25 * 10**6)
+    started = time.process_time()
+    assert read_exif(block) == (1, None)
+    assert time.process_time() - started < 0.1
 
 
 def test_text_and_profiles_of_a_png_are_not_inflated():
@@ -94,6 +113,13 @@ def test_a_side_too_long_for_the_format_is_named():
         make_picture(saved(Image.new("L", (1, 66_000)), "PNG"), settings(format="jpg", quality=90))
 
 
+def test_a_side_of_millions_is_not_decoded():
+    body = bytearray(saved(Image.new("L", (64, 3)), "BMP"))
+    body[18:22] = struct.pack("<i", 12_000_000)
+    with pytest.raises(BadImageError, match="too_long"):
+        make_picture(bytes(body), settings(max_pixels=10**8))
+
+
 def test_what_does_not_fit_in_the_room_waits_its_turn():
     room, order = Room(100), []
 
@@ -144,6 +170,56 @@ print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) - befo
 def test_six_huge_pictures_at_once_take_the_memory_of_one():
     done = subprocess.run([sys.executable, "-c", _SIX_AT_ONCE], capture_output=True, text=True, check=True)
     assert int(done.stdout) * 1024 < 250 * 10**6  # one takes 128 MB; six would take 768
+
+
+_MEMORY_OF_EACH = """
+import io, struct, sys, zlib
+from PIL import Image
+from pipeline.download.header import read_header
+from pipeline.download.image import ImageSettings, make_picture, memory_of
+
+def jpeg_in_scans(width, height):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "JPEG", subsampling=0)
+    body = file.getvalue()
+    at = body.index(b"\\xff\\xda")
+    scan = body[at + 2 + int.from_bytes(body[at + 2 : at + 4], "big") : -2]
+    heads = (struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, part, 17 * (part > 1), 0, 63, 0) for part in (1, 2, 3))
+    return body[:at] + b"".join(head + scan for head in heads) + b"\\xff\\xd9"
+
+def tiff(width, height, samples, bits, inks):
+    data = zlib.compress(bytes(width * height * samples * bits // 8), 1)
+    data += bytes(len(data) % 2)
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, samples, 8 + len(data)), (259, 3, 1, 8), (262, 3, 1, inks)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, samples), (278, 4, 1, height), (279, 4, 1, len(data))]
+    entries = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return b"II*\\0" + struct.pack("<I", 8 + len(data) + 2 * samples) + data + struct.pack("<H", bits) * samples + entries
+
+def peak(): return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
+
+usual = {"size": 256, "mode": "keep_ratio_largest", "enlarge": False, "quality": 90, "max_pixels": 10**8}
+whole = {**usual, "mode": "no"}
+for name, make, side, changed, boxes in [
+    ("jpeg in scans", jpeg_in_scans, (4000, 3000), usual, ()),
+    ("tiff of deep inks", lambda *side: tiff(*side, 4, 16, 5), (4000, 3000), usual, ()),
+    ("wide tiff", lambda *side: tiff(*side, 3, 8, 2), (200_000, 60), usual, ()),
+    ("blurred", jpeg_in_scans, (3000, 2000), whole, [(0, 0, 1, 1)]),
+    ("blurred ribbon", jpeg_in_scans, (60_000, 16), whole, [(0, 0, 1, 1)]),
+]:
+    settings = ImageSettings(**changed)
+    make_picture(make(64, 64), settings, boxes=boxes)  # so that everything is loaded
+    body = make(*side)
+    open("/proc/self/clear_refs", "w").write("5")
+    before = peak()
+    make_picture(body, settings, boxes=boxes)
+    if peak() - before > 1.1 * memory_of(read_header(body), settings, boxes) + 8e6:
+        print(name, peak() - before, memory_of(read_header(body), settings, boxes))
+"""
+
+
+def test_pictures_take_no_more_memory_than_is_estimated():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", _MEMORY_OF_EACH], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
 
 
 SMALL = {

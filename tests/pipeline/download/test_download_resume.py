@@ -43,6 +43,33 @@ def test_a_killed_download_is_completed_by_running_it_again(tmp_path, web, make)
             assert web.requests[path] == fetched[path] == 1
 
 
+def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path, web, make):
+    body = make.picture(80, 60)
+    urls = [web.answer(f"/{n}.jpg", _slowly(make, body)) for n in range(ROWS)]
+    pool, out = make.pool(tmp_path / "pool", [(url, f"text {n}") for n, url in enumerate(urls)]), tmp_path / "out"
+    running = _start(pool, out, "--workers", "2")
+    _wait_until(lambda: len(list(out.glob("_parts/*.json"))) >= 1, running)
+    os.kill(_workers(running.pid)[0], signal.SIGKILL)  # as the kernel does where memory is short
+    assert running.wait(timeout=60) == 0
+    rows = [row for path in sorted(out.glob("[0-9]*.parquet")) for row in pq.read_table(path).to_pylist()]
+    assert [row["status"] for row in rows] == ["success"] * ROWS
+    assert not list(out.glob("_tmp*"))
+
+
+def _workers(command: int) -> list[int]:
+    """The processes of a command's session that neither are it nor its own children: those forked by its server."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parent, session = int(fields[1]), int(fields[3])
+        if session == command and parent != command and int(stat.parent.name) != command:
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
 def _slowly(make, body):
     def answer(handler):
         time.sleep(0.05)
@@ -51,8 +78,9 @@ def _slowly(make, body):
     return answer
 
 
-def _start(pool: Path, out: Path) -> subprocess.Popen:
-    options = ["--pool", pool, "--out", out, "--allow-private-addresses", "--samples-per-shard", PER_SHARD, "--concurrency", 2]
+def _start(pool: Path, out: Path, *more: str) -> subprocess.Popen:
+    common = ["--pool", pool, "--out", out, "--allow-private-addresses"]
+    options = [*common, "--samples-per-shard", PER_SHARD, "--concurrency", 2, *more]
     words = [sys.executable, "-m", "pipeline.cli", "download", *map(str, options)]
     return subprocess.Popen(words, cwd=Path(__file__).parents[3], start_new_session=True)
 

@@ -65,6 +65,15 @@ def test_flag_keeps_what_opts_out_and_says_so(spark, config):
     assert sum(row["opted_out"] for row in rows_of(config.out)) == 10
 
 
+def test_a_host_does_not_lie_in_one_piece_of_the_pool(spark, tmp_path, row, write):
+    """So none lies in one shard: download cuts the pool into shards as it stands."""
+    rows = [row(text=f"cat {n}", url=f"https://h{host}.example.net/{n}.jpg") for host in range(10) for n in range(50)]
+    out = str(tmp_path / "out")
+    run(PoolConfig(candidates=write(tmp_path / "by_host", rows), out=out, partitions=4), spark)
+    hosts = [row["url"].split("/")[2] for row in rows_of(out)]
+    assert all(len(set(hosts[start : start + 50])) >= 8 for start in range(0, 500, 50))
+
+
 def test_a_sample_is_a_prefix_of_the_full_pool(spark, config, tmp_path):
     full, part = run(config, spark), run(replace(config, sample=0.4, out=str(tmp_path / "sample")), spark)
     everything, sample = rows_of(config.out), rows_of(tmp_path / "sample")
