@@ -15,7 +15,7 @@ import cv2
 from pipeline.download.blur import BYTES_PER_PIXEL, blur
 from pipeline.download.colour import is_srgb, to_srgb
 from pipeline.download.decode import BadImageError, check_scans, decode, is_decodable
-from pipeline.download.encode import encode
+from pipeline.download.encode import LONGEST_SIDE, encode
 from pipeline.download.exif import read_exif
 from pipeline.download.header import Header, TooComplexError, read_header
 from pipeline.download.jpeg import stripped
@@ -38,6 +38,7 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
 }
 # Per pixel that is stored, as turned and as encoded; libwebp has a picture of its own, and what it predicts.
 _STORED_BYTES: dict[StoredFormat, int] = {"jpg": 6, "png": 6, "webp": 24}
+_LONGEST_SERVED = max(LONGEST_SIDE.values())  # px; OpenCV reads no longer sides either, and what is per column stays small
 _MOST_BYTES_PER_PIXEL, _METADATA_BYTES = 4, 4096  # of a JPEG that is stored as served; what is larger is no ordinary one
 
 
@@ -126,6 +127,8 @@ def _admitted(body: bytes, settings: ImageSettings) -> Header:
         raise BadImageError("too_many_pixels")
     if not width or not height:
         raise BadImageError("corrupt")
+    if max(width, height) > _LONGEST_SERVED:
+        raise BadImageError("too_long")
     if min(width, height) < settings.min_size:
         raise BadImageError("too_small")
     if settings.max_area is not None and width * height > settings.max_area:

@@ -1,9 +1,9 @@
 """Room for pictures: how many bytes all decoders of a process may take together; what does not fit waits its turn.
 
 The bound of a worker, whatever arrives: what it holds before the first picture (Python and libraries, about 200 MB), the
-undecoded bodies (those are the engine's), and 1.2 times the room, or the largest single picture where that is more, as estimated
-by `image.memory_of`; the fifth is what malloc does not give back. At 89 Mpx, the default of --max-pixels, a picture takes 0.5 GB
-as a baseline JPEG, 0.7 GB as a PNG, whatever its depth, 0.8 GB as a progressive JPEG, 1.1 GB as a moving WebP or a TIFF of 16
+undecoded bodies (those are the engine's), and 1.25 times the room, or the largest single picture where that is more, as estimated
+by `image.memory_of`; the quarter is what malloc does not give back. At 89 Mpx, the default of --max-pixels, a picture takes 0.5
+GB as a baseline JPEG, 0.7 GB as a PNG, whatever its depth, 0.8 GB as a progressive JPEG, 1.1 GB as a moving WebP or a TIFF of 16
 bits, 1.3 GB as a TIFF of JPEGs or a progressive CMYK JPEG, 1.4 GB as an AVIF. One that is stored as large takes 0.5 GB more, as
 WebP 2.1 GB, and 2.1 GB more where faces are blurred in it.
 
