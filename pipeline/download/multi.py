@@ -18,7 +18,7 @@ class Multi:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         # The files that a process may have open hold the bodies and the shard as well.
-        kept_open = min(4 * connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        kept_open = min(2 * connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._multi.setopt(pycurl.M_MAXCONNECTS, kept_open)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._epoll = select.epoll()
