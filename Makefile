@@ -22,6 +22,7 @@ bench: .venv/runs ## ours beside a peer: make bench NAME=extract
 
 docs: .venv/develops ## what is generated under docs/
 	$(BIN)/python -m schemas.docs > docs/schemas.md
+	$(BIN)/python -m pipeline.download.docs
 
 dist/webpairs.zip: .venv/runs $(SOURCES) ## the code as a zip for spark-submit --py-files
 	$(BIN)/python -m jobs.package $@

@@ -144,7 +144,7 @@ def _make(response: Response, order: Order, settings: EngineSettings, room: Room
     assert response.body is not None  # noqa: S101 - a response without a reason has a body
     body = response.body.take()
     hashes = tuple(hashlib.new(name, body, usedforsecurity=False).hexdigest() for name in settings.hashes)
-    failure = _unwanted(body, order, settings)
+    failure = _unwanted(body, order, settings, dict(zip(settings.hashes, hashes, strict=True)))
     if failure is not None:
         return Result(failure, response.account, None, hashes), b""
     try:
@@ -154,11 +154,12 @@ def _make(response: Response, order: Order, settings: EngineSettings, room: Room
     return Result(None, response.account, picture._replace(data=b""), hashes), picture.data
 
 
-def _unwanted(body: bytes, order: Order, settings: EngineSettings) -> Failure | None:
+def _unwanted(body: bytes, order: Order, settings: EngineSettings, known: dict[str, str]) -> Failure | None:
+    """Why a body is not to be stored; `known` has the hashes of it that are computed already."""
     if order.expected_hash is not None:
         expected = order.expected_hash.strip().lower()
         name = HASHES.get(len(expected))
-        if name is None or hashlib.new(name, body, usedforsecurity=False).hexdigest() != expected:
+        if name is None or (known.get(name) or hashlib.new(name, body, usedforsecurity=False).hexdigest()) != expected:
             return Failure(FAILED_TO_DOWNLOAD, "hash_mismatch")
     listed = settings.removal.reason_of_content(body)
     return None if listed is None else removed_by(listed)

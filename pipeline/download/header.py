@@ -33,7 +33,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # we
 class Header(NamedTuple):
     """Format ("JPEG", "PNG" …), size in px before orientation, the EXIF block with its "Exif" mark (b"" for none).
 
-    `icc`: the profile, b"" for none; `memory`: bytes that decoding takes at its peak, an estimate; `jpeg`: more of a JPEG.
+    `icc`: the profile, b"" for none; `memory`: bytes that decoding takes at its peak, an estimate; `jpeg`: more of a JPEG;
+    `scans`: its passes at most.
     """
 
     format: str
@@ -43,6 +44,7 @@ class Header(NamedTuple):
     icc: bytes = b""
     memory: int = 0
     jpeg: Jpeg | None = None
+    scans: int = 0
 
 
 class TooComplexError(Exception):
@@ -87,9 +89,10 @@ def _jpeg(body: bytes) -> Header | None:
     pixels = found.width * found.height
     # Stored samples, and for several scans two bytes for each coefficient; CMYK in a copy too, and whatever OpenCV must read.
     each = 1 if len(found.components) == 1 else 3 if len(found.components) == 3 else 7
-    several = found.progressive or count_scans(body) > 1
+    scans = count_scans(body)
+    several = found.progressive or scans > 1
     memory = int(pixels * max(min(2 * each, 7), each + (2 * found.samples_per_pixel if several else 0)))
-    return Header("JPEG", found.width, found.height, found.exif, found.icc, memory, found)
+    return Header("JPEG", found.width, found.height, found.exif, found.icc, memory, found, scans)
 
 
 def _png(body: bytes) -> Header | None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.download.outcomes import SUCCESS
 from pipeline.report.charts import bare
-from pipeline.report.downloads import REST, SUCCESS, Domain, Outcome
+from pipeline.report.downloads import REST, Domain, Outcome
 from pipeline.report.svg import BLUE, INK, MUTED, OCHRE, ORANGE, draw_svg, plain
 from pipeline.report.text import share, words
 

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, SUCCESS
 from pipeline.report.funnel import counts_of
 from pipeline.report.read import Root
 
 MOST_TLDS = 15
 REST = "other"
 
-SUCCESS = "success"
-# img2dataset's statuses; the manifest's counts are named STATUS or STATUS_REASON.
-_STATUSES = (SUCCESS, "failed_to_download", "failed_to_resize")
+# The manifest's counts are named STATUS or STATUS_REASON.
+_STATUSES = (SUCCESS, FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE)
 
 
 @dataclass(frozen=True, kw_only=True)
