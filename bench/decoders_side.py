@@ -19,10 +19,10 @@ from PIL import Image
 
 from bench.child import serve
 from bench.decoders_pictures import SETS, Served, pictures
-from pipeline.download.compiled.area import shrink
-from pipeline.download.decode import decode
-from pipeline.download.header import read_header
-from pipeline.download.image import ImageSettings, make_picture
+from pipeline.download.images.compiled.area import shrink
+from pipeline.download.images.decode import decode
+from pipeline.download.images.header import read_header
+from pipeline.download.images.image import ImageSettings, make_picture
 
 _SIDE, _QUALITY, _ROUNDS = 512, 95, 5
 _SETTINGS = ImageSettings(size=_SIDE, mode="keep_ratio_largest", enlarge=False, quality=_QUALITY, max_pixels=10**8)

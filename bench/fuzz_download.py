@@ -25,10 +25,10 @@ from bench.fuzz_images import MUTATIONS
 from bench.fuzz_pictures import SECRET, pictures
 from bench.fuzz_worker import Answer, Rows, Worker
 from bench.places import CACHE
-from pipeline.download.header import TooComplexError, read_header
-from pipeline.download.image import BadImageError, ImageSettings, Picture, make_picture, memory_of
+from pipeline.download.images.header import TooComplexError, read_header
+from pipeline.download.images.image import BadImageError, ImageSettings, Picture, make_picture, memory_of
+from pipeline.download.images.room import Room
 from pipeline.download.outcomes import RESIZE_FAILURES
-from pipeline.download.room import Room
 
 _LIMIT_S, _LIMIT_MB = 20.0, 1600.0
 _MORE_THAN_ESTIMATED, _ALLOWED_MB = 1.3, 24.0  # of memory: times the estimate of the header, and so much more

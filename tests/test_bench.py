@@ -20,7 +20,7 @@ from bench.download_quality import psnr_db
 from bench.fuzz_worker import Answer, Worker
 from bench.measure import ratio, table
 from bench.tree import cost_of
-from pipeline.download.image import Picture, make_picture
+from pipeline.download.images.image import Picture, make_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BENCH = REPOSITORY / "bench"

@@ -29,8 +29,8 @@ def run(config: DownloadConfig, spark: Any = None) -> Manifest:
     Raises UserError where the pool has no such columns, is not finished, or the folder was made with another config, or where a
     removal list cannot be read; UsageError where img2dataset is to run on Spark.
     """
+    from pipeline.download.fetching.proxy import require_answering
     from pipeline.download.plan import plan
-    from pipeline.download.proxy import require_answering
 
     if spark is not None and config.engine == "img2dataset":
         raise UsageError(

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from pipeline.download.modes import Interpolation, StoredFormat
-from pipeline.download.proxy import proxy_address
+from pipeline.download.fetching.proxy import proxy_address
+from pipeline.download.images.modes import Interpolation, ResizeMode, StoredFormat
 from pipeline.options import StageConfig, option
 from schemas.errors import UsageError
 
-ResizeMode = Literal["keep_ratio_largest", "no", "border", "keep_ratio", "center_crop"]
 USER_AGENT = "webpairs/0.1 (image-text dataset builder)"
 # What img2dataset has no word for.
 _OURS_ALONE = ("remove", "compute_hash", "verify_hash", "blur_boxes", "retry_failed", "robots_txt", "host_interval_s", "contact")

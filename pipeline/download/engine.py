@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, NamedTuple, Self
 
-from pipeline.download.fetch import Account, Fetcher, Manners, Response
-from pipeline.download.image import BadImageError, ImageSettings, Picture, make_picture
+from pipeline.download.fetching.fetch import Account, Fetcher, Manners, Response
+from pipeline.download.fetching.transfer import FetchLimits
+from pipeline.download.images.image import BadImageError, ImageSettings, Picture, make_picture
+from pipeline.download.images.room import Room
 from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, Failure, removed_by
-from pipeline.download.room import Room
-from pipeline.download.transfer import FetchLimits
 from pipeline.removal import Removal
 from schemas.errors import UserError
 

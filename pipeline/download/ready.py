@@ -8,7 +8,7 @@ import gc
 import numpy as np
 import pyarrow as pa
 
-from pipeline.download.compiled.area import shrink
+from pipeline.download.images.compiled.area import shrink
 from pipeline.download.shard import download_shard
 
 __all__ = ["download_shard"]

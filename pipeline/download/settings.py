@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from pipeline.download import address
 from pipeline.download.config import DownloadConfig
 from pipeline.download.engine import EngineSettings
-from pipeline.download.fetch import Manners
-from pipeline.download.image import ImageSettings
-from pipeline.download.transfer import FetchLimits
+from pipeline.download.fetching import address
+from pipeline.download.fetching.fetch import Manners
+from pipeline.download.fetching.transfer import FetchLimits
+from pipeline.download.images.image import ImageSettings
 from pipeline.removal import Removal
 
 

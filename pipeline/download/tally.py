@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.download.fetching.url import target_of
 from pipeline.download.outcomes import SUCCESS, count_name, may_pass_later
 from pipeline.download.plan import ShardPart
-from pipeline.download.url import target_of
 from pipeline.manifest import InputReport, PartReport
 
 BY_TLD = "_outcomes_by_tld"  # of a shard; the manifest has the sum of all

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.download.address import any_address
-from pipeline.download.fetch import Account, Fetcher, Manners
-from pipeline.download.robots import known_rules
-from pipeline.download.transfer import FetchLimits
+from pipeline.download.fetching.address import any_address
+from pipeline.download.fetching.fetch import Account, Fetcher, Manners
+from pipeline.download.fetching.robots import known_rules
+from pipeline.download.fetching.transfer import FetchLimits
 from schemas.pool import POOL
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.download import DownloadConfig, run
-from pipeline.download.fetch import Account, Manners
+from pipeline.download.fetching.fetch import Account, Manners
 from pipeline.download.outcomes import DOWNLOAD_FAILURES, RESIZE_FAILURES, may_pass, may_pass_later
 from pipeline.download.tally import BY_TLD, tld_of, told_by_tld
 from pipeline.manifest import PartReport

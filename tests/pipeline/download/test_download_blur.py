@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.download.blur import _gaussian, blur
-from pipeline.download.image import ImageSettings, make_picture
+from pipeline.download.images.blur import _gaussian, blur
+from pipeline.download.images.image import ImageSettings, make_picture
 
 BOXES = [
     [(0.2, 0.3, 0.4, 0.6)],
@@ -49,7 +49,7 @@ def test_a_ribbon_is_blurred_as_with_a_square_kernel(size):
 def test_a_huge_face_is_blurred_like_a_reduced_one(make, monkeypatch):
     pixels = make.smooth(600, 400)
     exact = blur(pixels, [(0.2, 0.2, 0.8, 0.8)])
-    monkeypatch.setattr("pipeline.download.blur._MOST_WORK", 10**6)
+    monkeypatch.setattr("pipeline.download.images.blur._MOST_WORK", 10**6)
     assert np.abs(blur(pixels, [(0.2, 0.2, 0.8, 0.8)]).astype(int) - exact).max() <= 4
 
 

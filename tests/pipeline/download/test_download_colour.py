@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.download.colour import is_srgb
-from pipeline.download.image import ImageSettings, make_picture
+from pipeline.download.images.colour import is_srgb
+from pipeline.download.images.image import ImageSettings, make_picture
 
 EXACT = ImageSettings(size=512, mode="no", enlarge=False, quality=1, max_pixels=10**7, format="png")
 ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.download.image import BadImageError, ImageSettings, make_picture
-from pipeline.download.png import SIGNATURE
+from pipeline.download.images.image import BadImageError, ImageSettings, make_picture
+from pipeline.download.images.png import SIGNATURE
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as header.py asks, and pytest forgets
 # Stored without loss, so that what differs is the decoder's.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.download.fetch import Fetcher, Manners
-from pipeline.download.transfer import FetchLimits
+from pipeline.download.fetching.fetch import Fetcher, Manners
+from pipeline.download.fetching.transfer import FetchLimits
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

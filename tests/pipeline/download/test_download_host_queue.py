@@ -6,7 +6,7 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.download.hosts import HostQueue
+from pipeline.download.fetching.hosts import HostQueue
 
 HOSTS = ("a", "b", "c")
 STEPS = st.lists(

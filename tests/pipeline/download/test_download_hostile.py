@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.download.exif import read_exif
-from pipeline.download.header import TooComplexError, read_header
-from pipeline.download.image import BadImageError, ImageSettings, make_picture
+from pipeline.download.images.exif import read_exif
+from pipeline.download.images.header import TooComplexError, read_header
+from pipeline.download.images.image import BadImageError, ImageSettings, make_picture
+from pipeline.download.images.png import pixels_only
+from pipeline.download.images.room import Room
 from pipeline.download.outcomes import RESIZE_FAILURES
-from pipeline.download.png import pixels_only
-from pipeline.download.room import Room
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as header.py asks, and pytest forgets
 EXACT = ImageSettings(size=512, mode="no", enlarge=False, quality=1, max_pixels=10**7, format="png")
@@ -144,8 +144,8 @@ def test_what_does_not_fit_in_the_room_waits_its_turn():
 
 _SIX_AT_ONCE = """
 import sys, threading, zlib, struct
-from pipeline.download.image import ImageSettings, make_picture
-from pipeline.download.room import Room
+from pipeline.download.images.image import ImageSettings, make_picture
+from pipeline.download.images.room import Room
 
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -175,8 +175,8 @@ def test_six_huge_pictures_at_once_take_the_memory_of_one():
 _MEMORY_OF_EACH = """
 import io, struct, sys, zlib
 from PIL import Image
-from pipeline.download.header import read_header
-from pipeline.download.image import ImageSettings, make_picture, memory_of
+from pipeline.download.images.header import read_header
+from pipeline.download.images.image import ImageSettings, make_picture, memory_of
 
 def jpeg_in_scans(width, height):
     file = io.BytesIO()

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from pipeline.download.compiled.area import shrink
-from pipeline.download.exif import read_exif
-from pipeline.download.header import read_header
-from pipeline.download.image import BadImageError, ImageSettings, make_picture
-from pipeline.download.resize import resize
+from pipeline.download.images.compiled.area import shrink
+from pipeline.download.images.exif import read_exif
+from pipeline.download.images.header import read_header
+from pipeline.download.images.image import BadImageError, ImageSettings, make_picture
+from pipeline.download.images.resize import resize
 
 SETTINGS = ImageSettings(size=100, mode="keep_ratio_largest", enlarge=False, quality=95, max_pixels=10**6)
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]

@@ -8,8 +8,8 @@ from email.utils import formatdate
 
 import pytest
 
-from pipeline.download.fetch import Fetcher, Manners
-from pipeline.download.transfer import FetchLimits
+from pipeline.download.fetching.fetch import Fetcher, Manners
+from pipeline.download.fetching.transfer import FetchLimits
 
 
 class Busy:

@@ -47,13 +47,14 @@ def given_by(module: Path, *errors: str) -> set[str]:
 
 
 def test_the_reasons_for_a_failed_download_are_those_that_are_documented():
-    given = set().union(*(given_by(CODE / name) for name in ("transfer.py", "fetch.py", "robots.py", "engine.py", "shard.py")))
+    files = ("fetching/transfer.py", "fetching/fetch.py", "fetching/robots.py", "engine.py", "shard.py")
+    given = set().union(*(given_by(CODE / name) for name in files))
     given |= {removed_by(what).reason for what in (*REASONS_OF_PAIRS, *HASHES.values())}
     assert given == set(DOWNLOAD_FAILURES)
 
 
 def test_the_reasons_for_a_failed_resize_are_those_that_are_documented():
-    given = set().union(*(given_by(path, "BadImageError") for path in CODE.glob("*.py") if "BadImageError" in path.read_text()))
+    given = set().union(*(given_by(path, "BadImageError") for path in CODE.rglob("*.py") if "BadImageError" in path.read_text()))
     assert given - set(DOWNLOAD_FAILURES) == set(RESIZE_FAILURES)
 
 

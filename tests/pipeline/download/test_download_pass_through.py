@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.download.image import BadImageError, ImageSettings, make_picture
-from pipeline.download.jpeg import stripped
+from pipeline.download.images.image import BadImageError, ImageSettings, make_picture
+from pipeline.download.images.jpeg import stripped
 from pipeline.download.outcomes import RESIZE_FAILURES
 
 USUAL = ImageSettings(size=100, mode="keep_ratio_largest", enlarge=False, quality=95, max_pixels=10**6)

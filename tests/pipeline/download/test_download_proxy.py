@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.download import DownloadConfig, run
-from pipeline.download.proxy import proxy_address
+from pipeline.download.fetching.proxy import proxy_address
 from schemas.errors import UsageError, UserError
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.download.fetch import Manners
+from pipeline.download.fetching.fetch import Manners
+from pipeline.download.fetching.robots import KnownRules, Rules, origin_of
 from pipeline.download.outcomes import DOWNLOAD_FAILURES
-from pipeline.download.robots import KnownRules, Rules, origin_of
 
 POLITE = Manners(robots_txt=True)
 NO_PRIVATE = b"User-agent: *\nDisallow: /private/\n"

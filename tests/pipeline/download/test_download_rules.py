@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.download.address import is_public
-from pipeline.download.url import joined, target_of
+from pipeline.download.fetching.address import is_public
+from pipeline.download.fetching.url import joined, target_of
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "2002:0101:0101::1", "64:ff9b::1.1.1.1"])

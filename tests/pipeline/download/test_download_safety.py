@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.download import DownloadConfig, run
 from pipeline.download.engine import EngineSettings, Order, Spill, download
-from pipeline.download.image import ImageSettings
-from pipeline.download.transfer import FetchLimits
+from pipeline.download.fetching.transfer import FetchLimits
+from pipeline.download.images.image import ImageSettings
 
 
 @pytest.fixture

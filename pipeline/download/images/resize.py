@@ -5,11 +5,8 @@ from typing import Any
 
 import cv2
 
-from pipeline.download.compiled.area import shrink
-from pipeline.download.config import ResizeMode
-from pipeline.download.modes import Interpolation
-
-__all__ = ["ResizeMode", "keeps_its_size", "resize", "scaled_size"]
+from pipeline.download.images.compiled.area import shrink
+from pipeline.download.images.modes import Interpolation, ResizeMode
 
 _METHODS: dict[Interpolation, int] = {
     "nearest": cv2.INTER_NEAREST,

@@ -4,7 +4,7 @@ from typing import Any
 
 import cv2
 
-from pipeline.download.modes import StoredFormat
+from pipeline.download.images.modes import StoredFormat
 
 _FLAGS: dict[StoredFormat, int] = {
     "jpg": cv2.IMWRITE_JPEG_QUALITY,

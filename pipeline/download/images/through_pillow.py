@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.download.colour import cmyk_to_rgb
-from pipeline.download.flatten import on_white, strips, to_eight_bits
+from pipeline.download.images.colour import cmyk_to_rgb
+from pipeline.download.images.flatten import on_white, strips, to_eight_bits
 
 # An AVIF may say that it is small and hold frames that are not, which libavif decodes before it compares: one at a time.
 _one_avif = threading.Lock()

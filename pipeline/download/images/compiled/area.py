@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.compiling import entry
-from pipeline.download.compiled.simd import weighted_pixel
+from pipeline.download.images.compiled.simd import weighted_pixel
 
 _sum_2, _sum_3, _sum_4, _sum = (weighted_pixel(taps) for taps in (2, 3, 4, None))
 _SLIVER = 1e-3  # px; what a stored pixel covers less than this of does not count (as in OpenCV)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageCms
 
-from pipeline.download.flatten import strips
+from pipeline.download.images.flatten import strips
 
 _SAME = 3  # grey levels by which a colour may differ from sRGB's and still be called the same
 _KEPT = 64  # profiles remembered

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from PIL import AvifImagePlugin, Image
 
-from pipeline.download.jpeg import Jpeg, count_scans, read_jpeg
-from pipeline.download.png import SIGNATURE, TooManyChunksError, read_png
+from pipeline.download.images import MOST_ICC_BYTES
+from pipeline.download.images.jpeg import Jpeg, count_scans, read_jpeg
+from pipeline.download.images.png import SIGNATURE, TooManyChunksError, read_png
 
 THROUGH_PILLOW = ("BMP", "TIFF", "AVIF")
 _EXIF_MARK = b"Exif\0\0"
 _MOST_BLOCKS = 1_000_000  # of a GIF before its first picture, or of a WebP
 _TILE_PIXELS = 2**24  # that a tile of a TIFF may have whatever the size of its picture
-_MOST_ICC_BYTES = 4 * 2**20
 # Bytes per pixel that decoding takes at its peak, the decoder's own and ours.
 _WEBP_BYTES, _WEBP_MOVING_BYTES, _GIF_BYTES, _PILLOW_BYTES, _AVIF_BYTES = 8, 12, 8, 8, 16
 _TILE_TAGS, _SAMPLES_TAG, _BITS_TAG, _COMPRESSION_TAG = (0x0142, 0x0143), 0x0115, 0x0102, 0x0103
@@ -197,4 +197,4 @@ def _tiff_memory(image: Any) -> int:
 
 
 def _bounded(icc: bytes) -> bytes:
-    return icc if len(icc) <= _MOST_ICC_BYTES else b""
+    return icc if len(icc) <= MOST_ICC_BYTES else b""

@@ -11,12 +11,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from pipeline.download.hosts import HostQueue
-from pipeline.download.multi import Multi
+from pipeline.download.fetching.hosts import HostQueue
+from pipeline.download.fetching.multi import Multi
+from pipeline.download.fetching.robots import MAX_BYTES, Rules, known_rules, origin_of
+from pipeline.download.fetching.transfer import Body, FetchLimits, Hop
+from pipeline.download.fetching.url import Target, joined, scheme_of, target_of
 from pipeline.download.outcomes import is_of_host, may_pass
-from pipeline.download.robots import MAX_BYTES, Rules, known_rules, origin_of
-from pipeline.download.transfer import Body, FetchLimits, Hop
-from pipeline.download.url import Target, joined, scheme_of, target_of
 
 _FIRST_PAUSE_S = 0.25  # before the first further attempt, doubled before each one after it, times a half to one and a half
 _MAX_REDIRECTS = 10

@@ -4,6 +4,8 @@ import re
 import struct
 from typing import NamedTuple
 
+from pipeline.download.images import MOST_ICC_BYTES
+
 # Start-of-frame markers carry the size; C4, C8 and CC are tables, not frames.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -15,7 +17,6 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # neither a stuffed byte nor
 _FILL = re.compile(rb"\xff+")  # a marker's first byte may be repeated
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _MOST_SEGMENTS = 10_000
-_MOST_ICC_BYTES = 4 * 2**20
 # JFIF 1.1, no thumbnail: says that three components are YCbCr.
 _JFIF = bytes.fromhex("ffe0 0010 4a46494600 0101 00 0001 0001 00 00")
 
@@ -127,7 +128,7 @@ def stripped(body: bytes) -> bytes | None:
 
 def _joined(pieces: list[bytes]) -> bytes:
     """An ICC profile from its numbered pieces; b"" where one is missing (ICC.1 annex B.4)."""
-    if not pieces or any(len(piece) < 2 for piece in pieces) or sum(map(len, pieces)) > _MOST_ICC_BYTES:
+    if not pieces or any(len(piece) < 2 for piece in pieces) or sum(map(len, pieces)) > MOST_ICC_BYTES:
         return b""
     pieces = sorted(pieces, key=lambda piece: piece[0])
     whole = [piece[0] for piece in pieces] == list(range(1, pieces[0][1] + 1))

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import cv2
 
-from pipeline.download.blur import BYTES_PER_PIXEL, blur
-from pipeline.download.colour import is_srgb, to_srgb
-from pipeline.download.decode import BadImageError, check_scans, decode, is_decodable
-from pipeline.download.encode import LONGEST_SIDE, encode
-from pipeline.download.exif import read_exif
-from pipeline.download.header import Header, TooComplexError, read_header
-from pipeline.download.jpeg import stripped
-from pipeline.download.modes import Interpolation, StoredFormat
-from pipeline.download.resize import ResizeMode, keeps_its_size, resize, scaled_size
-from pipeline.download.room import Room
+from pipeline.download.images.blur import BYTES_PER_PIXEL, blur
+from pipeline.download.images.colour import is_srgb, to_srgb
+from pipeline.download.images.decode import BadImageError, check_scans, decode, is_decodable
+from pipeline.download.images.encode import LONGEST_SIDE, encode
+from pipeline.download.images.exif import read_exif
+from pipeline.download.images.header import Header, TooComplexError, read_header
+from pipeline.download.images.jpeg import stripped
+from pipeline.download.images.modes import Interpolation, ResizeMode, StoredFormat
+from pipeline.download.images.resize import keeps_its_size, resize, scaled_size
+from pipeline.download.images.room import Room
 
 __all__ = ["BadImageError", "ImageSettings", "Picture", "make_picture", "memory_of"]
 

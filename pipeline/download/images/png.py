@@ -4,10 +4,11 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from pipeline.download.images import MOST_ICC_BYTES
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BITS_AT = 24  # of a sample
 _MOST_CHUNKS = 100_000
-_MOST_ICC_BYTES = 4 * 2**20
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Bytes per pixel that decoding takes, by colour type: two copies; of 16 bits Pillow's and ours.
 _EIGHT_BITS, _KEYED = {0: 2, 2: 6, 3: 6, 4: 8, 6: 8}, 8
@@ -85,7 +86,7 @@ def _profile(chunk: bytes) -> bytes:
     _name, _, rest = chunk[:81].partition(b"\0")
     inflater = zlib.decompressobj()
     try:
-        profile = inflater.decompress(chunk[len(chunk[:81]) - len(rest) + 1 :], _MOST_ICC_BYTES)
+        profile = inflater.decompress(chunk[len(chunk[:81]) - len(rest) + 1 :], MOST_ICC_BYTES)
     except zlib.error:
         return b""
     return profile if inflater.eof else b""

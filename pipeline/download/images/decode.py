@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from pipeline.download.flatten import on_white
-from pipeline.download.header import Header, TooComplexError, is_cut_short
-from pipeline.download.jpeg import count_scans
-from pipeline.download.png import BITS_AT, TooManyChunksError, pixels_only
-from pipeline.download.through_pillow import decode_with_pillow
+from pipeline.download.images.flatten import on_white
+from pipeline.download.images.header import Header, TooComplexError, is_cut_short
+from pipeline.download.images.jpeg import count_scans
+from pipeline.download.images.png import BITS_AT, TooManyChunksError, pixels_only
+from pipeline.download.images.through_pillow import decode_with_pillow
 
 # Passes × pixels of a JPEG, each about 2 ns; a usual one has 10 passes, and so at most 9 × 10^8. An arithmetic code counts more.
 _MOST_SCANNED, _ARITHMETIC = 2 * 10**9, 8

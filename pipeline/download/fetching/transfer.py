@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 
 import pycurl
 
-from pipeline.download.answer import Head
+from pipeline.download.fetching.answer import Head
 from pipeline.download.outcomes import http_status
 from pipeline.optout import is_refused
 

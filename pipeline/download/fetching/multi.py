@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pycurl
 
-from pipeline.download.transfer import FetchLimits, Part, Transfer
+from pipeline.download.fetching.transfer import FetchLimits, Part, Transfer
 
 
 class Multi:
