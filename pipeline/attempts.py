@@ -21,12 +21,18 @@ A process that is killed leaves one of these, and `tidy`, which a run begins and
   after it is removed         the part is done.
 
 An attempt of a killed run that is still writing finds its inbox gone or nobody reading it: it changes nothing that is seen. What
-it leaves is hidden from readers, and the next run sweeps it away. What is not guarded against: two drivers on one folder.
+it leaves is hidden from readers, and the next run sweeps it away.
+
+Processes with a share of the parts each (pipeline.shares) work in one folder at the same time. A share settles and sweeps what
+is of its own parts only, so none touches what another is at. Two processes on the same parts are a mistake (one share given
+twice, a run of all parts beside shares, two drivers): both do them, and the files of one part may then be one's and the other's,
+each file whole. That does no harm where a part's files are the same whoever makes them; a process whose temporary files the
+other sweeps away says so, and fails the part unless it stands.
 """
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -72,10 +78,9 @@ def settle(out: str, attempt: Attempt) -> PartReport:
 def take_up(out: str, name: str) -> PartReport | None:
     """Settle what a killed process was settling of part `name`; None where there is nothing, or nothing that can be settled."""
     path = _chosen(out, name)
-    if not io.exists(path):
-        return None
     try:
-        return _go_on(out, _read(path))
+        attempt = _read(path)
+        return _go_on(out, attempt) if attempt else None
     except (ValueError, KeyError, TypeError, _FileGoneError):
         # A power cut, or someone removed files: some of the part may be of one attempt and some of another. It is done again.
         io.remove(report_path(out, name))
@@ -85,11 +90,29 @@ def take_up(out: str, name: str) -> PartReport | None:
 
 def tidy(out: str) -> None:
     """Settle what a killed process was settling, then remove every temporary file. Only while no attempt is meant to run."""
-    ledger = io.join(out, PARTS_FOLDER)
-    for path in io.list_files(ledger, _CHOSEN) if io.exists(ledger) else ():
-        take_up(out, io.stem(path))
-    for folder in (out, ledger):
+    for name in unsettled(out):
+        take_up(out, name)
+    for folder in (out, io.join(out, PARTS_FOLDER)):
         io.sweep(folder)
+
+
+def unsettled(out: str) -> set[str]:
+    """The names of the parts that a process has begun to settle and not settled, be it at it or dead."""
+    ledger = io.join(out, PARTS_FOLDER)
+    return {io.stem(path) for path in io.list_files(ledger, _CHOSEN)} if io.exists(ledger) else set()
+
+
+def sweep_parts(out: str, names: Collection[str], *, of: Collection[str]) -> None:
+    """Remove the temporary files of some parts of all, `of`, while other processes are at work on the others."""
+
+    def is_theirs(file: str) -> bool:
+        """Whether it is of the part with the longest name that the file's begins with: part `a` may have the file a.b.txt."""
+        words = file.split(".")
+        starts = (".".join(words[:length]) for length in range(len(words), 0, -1))
+        return next((start for start in starts if start in of), None) in names
+
+    for folder in (out, io.join(out, PARTS_FOLDER)):
+        io.sweep(folder, only=is_theirs)
 
 
 def hand_in(inbox: str, attempt: Attempt) -> str:
@@ -128,11 +151,10 @@ class Inbox:
         return len(first)
 
     def _receive(self, path: str) -> Attempt | None:
-        with suppress(UserError):  # no such file: it was received at an earlier look
-            attempt = _read(path)
-            if attempt.is_whole(self._out):
-                return attempt
-            attempt.discard(self._out)
+        attempt = _read(path)  # None: it was received at an earlier look
+        if attempt is None or attempt.is_whole(self._out):
+            return attempt
+        attempt.discard(self._out)
         return None
 
 
@@ -143,10 +165,7 @@ class _FileGoneError(Exception):
 def _go_on(out: str, attempt: Attempt) -> PartReport:
     for name, temporary in attempt.temporaries.items():
         source, target = io.join(out, temporary), io.join(out, name)
-        if io.exists(source):
-            with io.writing(target):
-                io.move(source, target)
-        elif not io.exists(target):
+        if not _moved(source, target) and not io.exists(target):
             raise _FileGoneError(target)
     before = read_report(report_path(out, attempt.name))
     for name in sorted(set(before.files if before else ()) - set(attempt.report.files)):
@@ -154,6 +173,15 @@ def _go_on(out: str, attempt: Attempt) -> PartReport:
     write_report(out, attempt.report)
     io.remove(_chosen(out, attempt.name))
     return attempt.report
+
+
+def _moved(source: str, target: str) -> bool:
+    """Rename a file; False where it is gone, be it that a second process settles the same attempt and was faster."""
+    if io.exists(source):
+        with io.writing(target), suppress(FileNotFoundError):
+            io.move(source, target)
+            return True
+    return False
 
 
 def _chosen(out: str, name: str) -> str:
@@ -165,6 +193,11 @@ def _write(path: str, attempt: Attempt) -> None:
         file.write(to_json(attempt))
 
 
-def _read(path: str) -> Attempt:
-    value: dict[str, Any] = json.loads(io.read_bytes(path))
+def _read(path: str) -> Attempt | None:
+    """The attempt in a record; None where the record is gone."""
+    try:
+        record = io.read_bytes(path)
+    except UserError:
+        return None
+    value: dict[str, Any] = json.loads(record)
     return Attempt(report=part_from_json(json.dumps(value["report"]).encode()), temporaries=value["temporaries"])

@@ -120,9 +120,13 @@ def _run(words: Sequence[str]) -> int:
 
 def finish(manifest: Any, arguments: Any) -> int:
     """Say what a stage did and what it could not do; the exit status."""
+    from pipeline.shares import ShareManifest
+
     if manifest is None:
         return 0
     print(one_line(f"{manifest.stage}: {manifest.summary or 'no rows'} → {_where(arguments)}  ({manifest.duration_s:.1f} s)"))
+    if isinstance(manifest, ShareManifest):
+        print(one_line(f"{manifest.stage}: {manifest.note}"))
     for report in [*manifest.failed_inputs, *manifest.partial_inputs][:10]:
         error = report.error.removeprefix(f"{report.path}: ")
         print(one_line(f"webpairs: {report.status}: {report.path}: {error}"), file=sys.stderr)

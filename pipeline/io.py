@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -159,13 +159,17 @@ def temporary_name(path: str) -> str:
     return f"{folder}/{hidden}" if folder else hidden
 
 
-def sweep(folder: str) -> None:
-    """Remove the temporary files and folders that a killed run left in `folder`, if there is one."""
+def sweep(folder: str, *, only: Callable[[str], bool] = bool) -> None:
+    """Remove the temporary files and folders that a killed run left in `folder`, if there is one.
+
+    `only` may choose by the name that the file was to get.
+    """
     fs, name = url_to_fs(folder)
     if not fs.isdir(name):
         return
     for path in fs.ls(name, detail=False):
-        if path.rstrip("/").rsplit("/", 1)[-1].startswith(_TEMPORARY):
+        found = path.rstrip("/").rsplit("/", 1)[-1]
+        if found.startswith(_TEMPORARY) and only(found.removeprefix(_TEMPORARY).rpartition(".")[0]):
             with suppress(OSError):  # whoever wrote it may be alive, and remove it or write beside it just now
                 fs.rm(path, recursive=True)
 

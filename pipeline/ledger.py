@@ -32,13 +32,18 @@ def read_report(path: str) -> PartReport | None:
         return None
 
 
+def recorded(folder: str) -> set[str]:
+    """The names of the parts of which a report is there, as one listing says; none of them is read."""
+    ledger = io.join(folder, PARTS_FOLDER)
+    return {io.stem(path) for path in io.list_files(ledger, ".json")} if io.exists(ledger) else set()
+
+
 def reports_of(folder: str, names: Sequence[str]) -> dict[str, PartReport]:
     """The reports, by name, of the parts that stand whole in the folder; a damaged report, as after a power cut, is none."""
-    ledger = io.join(folder, PARTS_FOLDER)
-    if not io.exists(ledger):
+    there = recorded(folder)
+    if not there:
         return {}
-    recorded = {io.stem(path): path for path in io.list_files(ledger, ".json")}
-    reports = {name: read_report(recorded[name]) for name in names if name in recorded}
+    reports = {name: read_report(report_path(folder, name)) for name in names if name in there}
     standing = set(io.sizes(folder))
     return {name: report for name, report in reports.items() if report and standing.issuperset(report.files)}
 

@@ -51,6 +51,10 @@ class PartReport:
         """Whether some input was not read whole."""
         return any(report.status != "ok" for report in self.inputs)
 
+    def mended(self) -> "PartReport":
+        """The report as it were, had all inputs been read whole."""
+        return dataclasses.replace(self, inputs=tuple(dataclasses.replace(each, status="ok") for each in self.inputs))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -159,6 +163,11 @@ def output_config(config: Any) -> dict[str, Any]:
     """The fields of a config that decide what is written, as JSON values."""
     chosen = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("affects_output", True)}
     return dict(json.loads(json.dumps(chosen, default=str)))
+
+
+def growing_fields(config: Any) -> tuple[str, ...]:
+    """The fields, dicts, of a config to which a later run may add entries, those that stand being as they were."""
+    return tuple(f.name for f in dataclasses.fields(config) if f.metadata.get("grows"))
 
 
 def hash_of(value: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pipeline import io
 from pipeline.attempts import Inbox
 from pipeline.ledger import meanwhile
 from pipeline.manifest import PartReport, Run
-from pipeline.stage import Part, failed
+from pipeline.stage import FILES_GONE, Part, failed
 from schemas.errors import UserError
 
 _Answer = str | PartReport  # the record that was handed in, or the report of a failure
@@ -57,7 +57,7 @@ def _look(inbox: Inbox, spark: Any, tag: str) -> int:
 def _failure(part: Part, answer: _Answer) -> PartReport:
     if isinstance(answer, PartReport):
         return answer
-    return failed(part, "its finished files were removed before they got their names; does another run write to this folder?")
+    return failed(part, FILES_GONE)
 
 
 def _reason(error: Exception) -> str:

@@ -5,9 +5,8 @@ the data files, `_config.json` (what it was made with), `_parts/NAME.json` (the 
 there whole) and, when all is done, `_manifest.json`.
 """
 
-import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +14,10 @@ from operator import attrgetter
 from typing import IO, Any
 
 from pipeline import io
-from pipeline.attempts import Attempt, hand_in, settle, take_up, tidy
-from pipeline.ledger import reports_of
+from pipeline.account import account, content_hash, publish, publish_once
+from pipeline.attempts import Attempt, hand_in, settle, sweep_parts, take_up, tidy, unsettled
+from pipeline.folder_config import read_json, written_config
+from pipeline.ledger import read_report, recorded, report_path, reports_of
 from pipeline.manifest import (
     CONFIG_NAME,
     MANIFEST_NAME,
@@ -24,13 +25,13 @@ from pipeline.manifest import (
     Manifest,
     PartReport,
     Run,
+    growing_fields,
     hash_of,
     output_config,
     peak_rss_bytes,
-    to_json,
-    total,
 )
 from pipeline.progress import progress
+from pipeline.shares import Share, ShareManifest
 from pipeline.workers import each_in_a_worker
 from schemas.errors import UsageError, UserError
 
@@ -78,6 +79,7 @@ class PartFolder:
             io.remove(temporary)
 
 
+FILES_GONE = "its finished files were removed before they got their names; does another run write to this folder?"
 Work = Callable[[Any, Part, PartFolder], PartReport]
 
 
@@ -90,6 +92,7 @@ def run_stage(
     out: str,
     upstream: Sequence[str] = (),
     spark: Any = None,
+    share: Share | None = None,
     ready: str | None = None,
     again: Callable[[PartReport], bool] = attrgetter("damaged"),
     facts: Callable[[Sequence[PartReport]], Mapping[str, Any]] | None = None,
@@ -102,11 +105,18 @@ def run_stage(
     imported): for a stage whose parts may crash what decodes them, so that a crash costs its part only. `again` says which
     parts that stand are done again: those whose input was read only in part, as it may have been mended; their files and
     report stand until the new ones take their place. `facts` makes the manifest's facts of the whole run of all reports.
-    Raises UserError where the folder was made with another config or from other data.
+    With a `share` of the parts only these are done, beside processes that do the others; the answer is a ShareManifest unless
+    all parts of all shares stand then. Raises UserError where the folder was made with another config or from other data.
     """
-    run = begin(stage, config, out=out, upstream=upstream)
-    done = {name: report for name, report in done_parts(out, parts).items() if not again(report)}
-    todo = [part for part in parts if part.name not in done]
+    if share is not None and spark is not None:
+        raise UsageError(f"--share {share}: Spark itself hands out the parts; leave it out")
+    run = begin(stage, config, out=out, upstream=upstream) if share is None else _join(stage, config, out, upstream)
+    mine = parts if share is None else share.of(parts)
+    halfway = unsettled(out) if share else ()
+    done = {name: report for name, report in done_parts(out, mine).items() if name not in halfway and not again(report)}
+    todo = [part for part in mine if part.name not in done]
+    if todo:
+        io.remove(io.join(out, MANIFEST_NAME))  # a share that has nothing to do leaves it
     place = io.absolute(out)  # executors have working directories of their own
     if spark is not None:
         from pipeline.spark_parts import on_spark
@@ -115,7 +125,10 @@ def run_stage(
     else:
         fresh = _here(partial(_do_part, work, config, place), todo, run, workers=config.workers, ready=ready)
     by_name = {report.name: report for report in [*done.values(), *fresh]}
-    reports = [by_name[part.name] for part in parts]
+    reports = [by_name[part.name] for part in mine]
+    if share is not None:
+        run = replace(run, described=written_config(out, run.described, growing_fields(config)))  # is it still that?
+        return _leave(run, share, parts, reports, resumed=len(done), again=again, facts=facts)
     return end(run, reports, resumed=len(done), facts=facts(reports) if facts else None)
 
 
@@ -125,44 +138,62 @@ def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) ->
     For a stage whose parts do not fit `run_stage` (a shuffle, a training run): `begin`, its own work with `part_folder` and
     `write_report`, `end`.
     """
+    described = written_config(out, _described(stage, config, out, upstream), growing_fields(config))
+    io.remove(io.join(out, MANIFEST_NAME))
+    tidy(out)
+    return Run.begun(stage, out, described)
+
+
+def _described(stage: str, config: Any, out: str, upstream: Sequence[str]) -> dict[str, Any]:
+    """What the folder is made with. Raises UsageError for one that is to be read and written."""
     described = {"stage": stage, **output_config(config)}
     described.pop("out", None)
     for folder in upstream:
         if io.is_same(folder, out):
             raise UsageError(f"{out}: --out is the folder that {stage} reads; give another, so that nothing is overwritten")
         described[f"upstream {folder}"] = require_complete(folder)
-    path = io.join(out, CONFIG_NAME)
-    if io.exists(path):
-        _refuse_other(out, described, _read_json(path))
-    else:
-        io.make_folder(out)
-        with io.atomic_write(path) as file:
-            file.write(to_json(described))
-    io.remove(io.join(out, MANIFEST_NAME))
-    tidy(out)
+    return described
+
+
+def _join(stage: str, config: Any, out: str, upstream: Sequence[str]) -> Run:
+    """`begin` beside processes at work in the folder: nothing is removed, and nothing of theirs settled or swept."""
+    described, growing = _described(stage, config, out, upstream), growing_fields(config)
+    for _ in range(2):  # a process that begins just now may have put its own in the place of this one's
+        described = written_config(out, described, growing)
     return Run.begun(stage, out, described)
 
 
 def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0, facts: Mapping[str, Any] | None = None) -> Manifest:
     """Write and return the manifest over all parts' reports, and `facts` beside theirs: from now on the folder is complete."""
     tidy(run.out)  # of attempts that were killed, or come to nothing
-    manifest = run.manifest(
-        content_hash=_content_hash(run.out, {name for report in reports for name in report.files}),
-        counts=total([report.counts for report in reports]),
-        inputs=(i for report in reports for i in report.inputs),
-        parts=(report.name for report in reports if not report.failed),
-        resumed=resumed,
-        facts={**{report.name: _told(report.facts) for report in reports if report.facts}, **(facts or {})},
-        peaks=(report.peak_rss_bytes for report in reports),
-    )
-    with io.atomic_write(io.join(run.out, MANIFEST_NAME)) as file:
-        file.write(to_json(manifest))
-    return manifest
+    return publish(run.out, account(run, reports, resumed=resumed, facts=facts))
 
 
-def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Without those whose names begin with _: a manifest has the sum of them at most, since it may have many parts."""
-    return {name: value for name, value in facts.items() if not name.startswith("_")}
+def _leave(
+    run: Run,
+    share: Share,
+    parts: Sequence[Part],
+    reports: Sequence[PartReport],
+    *,
+    resumed: int,
+    again: Callable[[PartReport], bool],
+    facts: Callable[[Sequence[PartReport]], Mapping[str, Any]] | None,
+) -> Manifest:
+    """`end` of a share with its reports: whoever finds that all `parts` stand writes the manifest, and may find one there.
+
+    Parts of other shares that are to be done again do not stand yet, but for those of damaged inputs: nobody knows whether an
+    input that is damaged for good was tried again. The share that finds one mended writes the manifest once more.
+    """
+    sweep_parts(run.out, {report.name for report in reports}, of={part.name for part in parts})
+    failures = {report.name for report in reports if report.failed}
+    missing = ({part.name for part in parts} - recorded(run.out)) | failures
+    found = {} if missing else done_parts(run.out, parts)
+    standing = {name: report for name, report in found.items() if not again(report.mended())}
+    if len(standing) < len(parts):
+        own = account(run, reports, resumed=resumed)
+        return ShareManifest(**vars(own), share=share, parts_missing=len(missing) or len(parts) - len(standing))
+    every = [standing[part.name] for part in parts]
+    return publish_once(run.out, account(run, every, resumed=resumed, facts=facts(every) if facts else None))
 
 
 def require_complete(folder: str) -> str:
@@ -173,20 +204,15 @@ def require_complete(folder: str) -> str:
     if not io.exists(folder):
         raise UserError(f"{folder}: no such folder")
     if not io.exists(io.join(folder, CONFIG_NAME)):
-        return _content_hash(folder, io.sizes(folder))  # no stage of ours made it
+        return content_hash(folder, io.sizes(folder))  # no stage of ours made it
     manifest = io.join(folder, MANIFEST_NAME)
     if not io.exists(manifest):
-        stage = _read_json(io.join(folder, CONFIG_NAME)).get("stage", "its stage")
+        stage = read_json(io.join(folder, CONFIG_NAME)).get("stage", "its stage")
         raise UserError(f"{folder}: `{stage}` has not finished there; run the same command again to complete it")
-    found = _read_json(manifest)
+    found = read_json(manifest)
     if not isinstance(found.get("config_hash"), str):
         raise UserError(f"{manifest}: not a manifest (no config_hash); remove it and run the stage that made the folder again")
     return hash_of({"config": found["config_hash"], "content": found.get("content_hash")})
-
-
-def _content_hash(folder: str, names: Collection[str]) -> str:
-    """Names and sizes of some of a folder's files, as a hash."""
-    return hash_of({"files": sorted((name, size) for name, size in io.sizes(folder).items() if name in names)})
 
 
 @contextmanager
@@ -200,12 +226,17 @@ def part_folder(folder: str, part: Part) -> Iterator[PartFolder]:
 
 
 def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
-    """Do a part and make it stand. No other process is at it, but one may have died while it made it stand."""
+    """Do a part and make it stand. No other process should be at it, but one may have died while it made it stand."""
     standing = take_up(out, part.name)
     if standing is not None:
         return standing
     made = _attempt(work, config, out, part)
-    return settle(out, made) if isinstance(made, Attempt) else made
+    if isinstance(made, PartReport):
+        return made
+    if made.is_whole(out):
+        return settle(out, made)
+    # Another process did the same part, by mistake, and swept as it ended; or a run of all parts began meanwhile.
+    return read_report(report_path(out, part.name)) or failed(part, FILES_GONE)
 
 
 def _hand_in_part(work: Work, config: Any, out: str, inbox: str, part: Part) -> str | PartReport:
@@ -252,22 +283,3 @@ def failed(part: Part, message: str) -> PartReport:
 def done_parts(folder: str, parts: Sequence[Part]) -> dict[str, PartReport]:
     """The reports, by name, of the parts that stand whole in the folder."""
     return reports_of(folder, [part.name for part in parts])
-
-
-def _refuse_other(folder: str, wanted: dict[str, Any], found: dict[str, Any]) -> None:
-    differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
-    if differing:
-        changes = "; ".join(f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing)
-        raise UserError(
-            f"{folder}: made with another configuration ({changes}); give another --out, or remove the folder to start anew"
-        )
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    try:
-        found = json.loads(io.read_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); remove this folder and run the stage that made it again") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: not a JSON object; remove this folder and run the stage that made it again")
-    return found

@@ -1,6 +1,7 @@
 """Worker processes of this machine. They end with the process that started them, and an interrupt ends them at once."""
 
 import os
+import re
 import signal
 import threading
 from collections import deque
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, current_process, get_context, parent_process
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -16,8 +17,10 @@ Answer = TypeVar("Answer")
 
 
 @contextmanager
-def worker_processes(count: int, *, ready: str | None = None) -> Iterator[ProcessPoolExecutor]:
-    """`count` worker processes for the block; where it raises, what they are on is given up.
+def worker_processes(
+    count: int, *, ready: str | None = None, set_up: Callable[[], None] | None = None
+) -> Iterator[ProcessPoolExecutor]:
+    """`count` worker processes for the block, each of which calls `set_up` first; where it raises, what they are on is given up.
 
     `ready` names a module that is imported once, before they are forked: what it holds is in memory once. It must start no
     threads. The first call of a process that names one decides, since all workers come from one server.
@@ -28,7 +31,7 @@ def worker_processes(count: int, *, ready: str | None = None) -> Iterator[Proces
     context = get_context("forkserver")
     if ready is not None:
         context.set_forkserver_preload(["__main__", ready])
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_follow_parent)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(set_up,))
     try:
         yield pool
     except BrokenProcessPool:
@@ -94,6 +97,22 @@ def _each_alone(do: Callable[[Item], Answer], items: Sequence[Item], lost: Calla
         running = {stack.enter_context(worker_processes(1)).submit(do, item): item for item in items}
         for future in as_completed(running):
             yield lost(running[future]) if isinstance(future.exception(), BrokenProcessPool) else future.result()
+
+
+def _begin(set_up: Callable[[], None] | None) -> None:
+    _follow_parent()
+    if set_up is not None:
+        set_up()
+
+
+def worker_index() -> int | None:
+    """Which child of its parent this process is, from 0, in order of their start; None in a process that is nobody's worker.
+
+    Workers that one `each_in_a_worker` starts have numbers that follow each other, also where some took the place of others.
+    """
+    if parent_process() is None:
+        return None
+    return int(re.split("[-:]", current_process().name)[-1]) - 1  # multiprocessing names them Process-1, Process-2, …
 
 
 def _follow_parent() -> None:
