@@ -63,13 +63,25 @@ def load_clip(model: str, pretrained: str | None, *, device: str = "cpu", precis
     return Clip(
         model=net.eval(),
         preprocess=image_transform_v2(PreprocessCfg(**cfg), is_train=False),
-        tokenizer=open_clip.get_tokenizer(name),
+        tokenizer=_tokenizer(name),
         image_size_px=size if isinstance(size, int) else size[0],
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         device=place,
         dtype=DTYPES[precision],
     )
+
+
+def _tokenizer(name: str) -> Callable[[Sequence[str]], torch.Tensor]:
+    try:
+        found: Callable[[Sequence[str]], torch.Tensor] = open_clip.get_tokenizer(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{name}: its tokenizer needs the package {error.name}; pip install {error.name}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name}: its tokenizer could not be had ({_first_line(error)}); go online once, so that it is kept on this machine"
+        ) from error
+    return found
 
 
 def known_model(model: str) -> str:
@@ -94,6 +106,13 @@ def choose_device(device: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"device {device}: not available here ({_first_line(error)}); use cpu or auto") from error
     return device
+
+
+def fast_precision(*, on_gpu: bool) -> str:
+    """bf16 on a GPU and on CPUs that compute in it, which others only imitate; else fp32."""
+    # torch says it under these names only.
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if on_gpu or native else "fp32"
 
 
 @functools.cache

@@ -4,18 +4,22 @@ Tars may come from anywhere: a member's name is only ever compared and stored, n
 """
 
 import json
+import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
-from typing import IO, Any
+from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import io
 from schemas.errors import UserError
+
+Content = TypeVar("Content")
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _UID = re.compile(r"[0-9a-f]{32}")
@@ -28,6 +32,26 @@ class Sample:
 
     key: str
     members: dict[str, bytes | None]
+
+
+class Place(NamedTuple):
+    """Where in a tar the content of a member begins, and how long it is, in bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Located:
+    """A sample of a tar on this machine that is not read yet: suffix in lower case → place; None over the limit."""
+
+    key: str
+    members: dict[str, Place | None]
+
+    def read(self, descriptor: int) -> Sample:
+        """The sample, by a descriptor of the open tar."""
+        contents = {suffix: at and os.pread(descriptor, at.size, at.offset) for suffix, at in self.members.items()}
+        return Sample(self.key, contents)
 
 
 @dataclass(frozen=True)
@@ -59,16 +83,24 @@ class TarReader:
     _archive: Any = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[Sample]:
-        for key, members in groupby(self._members(), key=lambda member: member[0]):
+        for key, members in groupby(self._members("r|", _content), key=lambda member: member[0]):
             yield Sample(key, {suffix: content for _, suffix, content in members})
 
-    def _members(self) -> Iterator[tuple[str, str, bytes | None]]:
+    def located(self) -> Iterator[Located]:
+        """Instead of the samples, where they are: of a file on this machine only headers are read, and contents passed over."""
+        place = partial(_place, os.fstat(self.file.fileno()).st_size)
+        for key, members in groupby(self._members("r:", place), key=lambda member: member[0]):
+            yield Located(key, {suffix: at for _, suffix, at in members})
+
+    def _members(
+        self, mode: Literal["r|", "r:"], content: Callable[[tarfile.TarFile, tarfile.TarInfo], Content]
+    ) -> Iterator[tuple[str, str, Content | None]]:
         try:
-            archive = tarfile.open(fileobj=self.file, mode="r|", tarinfo=_Header)  # noqa: SIM115 - closes nothing of ours
+            archive = tarfile.open(fileobj=self.file, mode=mode, tarinfo=_Header)  # noqa: SIM115 - closes nothing of ours
             for header in archive:
                 if header.isfile():
-                    key, suffix = split_name(header.name)
-                    yield key, suffix, self._content(archive, header)
+                    self.bytes_read += header.size
+                    yield *split_name(header.name), content(archive, header) if header.size <= MEMBER_LIMIT_BYTES else None
                 archive.members = []  # type: ignore[attr-defined] # else every header of the tar stays in memory
         except (tarfile.TarError, EOFError, OSError) as error:
             self.damage = str(error) or type(error).__name__
@@ -76,12 +108,16 @@ class TarReader:
         if not getattr(archive, "ended", False):
             self.damage = "no end-of-archive mark: cut short, or still being written"
 
-    def _content(self, archive: tarfile.TarFile, header: tarfile.TarInfo) -> bytes | None:
-        self.bytes_read += header.size
-        if header.size > MEMBER_LIMIT_BYTES:
-            return None
-        opened = archive.extractfile(header)
-        return opened.read() if opened else None
+
+def _content(archive: tarfile.TarFile, header: tarfile.TarInfo) -> bytes | None:
+    opened = archive.extractfile(header)
+    return opened.read() if opened else None
+
+
+def _place(tar_bytes: int, _: tarfile.TarFile, header: tarfile.TarInfo) -> Place:
+    if header.offset_data + header.size > tar_bytes:
+        raise tarfile.ReadError("unexpected end of data")
+    return Place(header.offset_data, header.size)
 
 
 class _Header(tarfile.TarInfo):

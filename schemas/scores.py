@@ -33,6 +33,7 @@ SCORES = table(
         column("height", pa.int32(), "height as stored", "px"),
         *(POOL.field(name).with_nullable(True) for name in ("lang", "lang_prob", "page_url", "license_url", "opted_out")),
         column("phash", pa.string(), "64-bit DCT perceptual hash of the stored image, 16 hex digits"),
+        column("stored_sha256", pa.string(), "sha256 of the image's bytes as stored in the shard, hex"),
     ],
 )
 

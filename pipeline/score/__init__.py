@@ -1,17 +1,17 @@
 """score: shards → scores. Embeddings and CLIP similarity of every pair, in DataComp's metadata layout."""
 
-import re
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.manifest import Manifest
 from pipeline.options import StageConfig, option
+from pipeline.score.plan import ModelSpec, Plan, column_name, read_plan
+from pipeline.shares import SHARE_HELP, Share, asked_share
 from schemas.errors import UsageError
 
-# The two models that DataComp's own columns stand for.
-_DATACOMP = {("vit-b-32", "openai"): "b32", ("vit-l-14", "openai"): "l14"}
-
 _MOST_PAIRS = 1 << 20  # in a batch
+_MOST_DECODERS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,74 +19,120 @@ class ScoreConfig(StageConfig):
     """What `webpairs score` takes."""
 
     shards: str = option("folder (local or URL) of tars in img2dataset's or another WebDataset layout", metavar="DIR")
-    out: str = option("where {shard}.parquet and {shard}.npz go; one model per folder", metavar="DIR")
-    model: str = option("any open_clip model by name, or one of ours (demo, micro)", metavar="NAME")
-    pretrained: str = option("an open_clip tag for that model, or the path or URL of a checkpoint", metavar="TAG_OR_PATH")
+    out: str = option(
+        "where {shard}.parquet and {shard}.npz go; what stands there is kept, other models are added to it", metavar="DIR"
+    )
+    # What decides a column stands in `columns`, so that others can be added to a folder.
+    model: str | None = option(
+        "any open_clip model by name, or one of ours (demo, micro)", None, metavar="NAME", affects_output=False
+    )
+    pretrained: str | None = option(
+        "an open_clip tag for that model, or the path or URL of a checkpoint", None, metavar="TAG_OR_PATH", affects_output=False
+    )
     column: str | None = option(
         "scores go to clip_NAME_similarity_score, embeddings to NAME_img and NAME_txt; from the model's name if not given",
         None,
         metavar="NAME",
+        affects_output=False,
     )
-    # Neither changes a score by more than rounding, so a run that ran out of memory can be resumed with a smaller batch.
+    plan_file: str | None = option(
+        "instead of --model: a TOML file of models, heads and text scorers", None, metavar="FILE", affects_output=False
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "number format of weights and activations; auto: bf16 where the device computes in it, else fp32",
+        "auto",
+        affects_output=False,
+    )
+    preprocess: Literal["fast", "exact"] = option(
+        "exact: open_clip's own pixels, bit for bit, for three times the CPU time", "fast", affects_output=False
+    )
+    # None of these changes a score by more than rounding, so a run that ran out of memory can be resumed with a smaller batch.
     batch_size: int = option("pairs per batch", 256, metavar="N", affects_output=False)
     device: str = option("auto, cpu, cuda or cuda:N", "auto", affects_output=False)
-    precision: Literal["fp32", "bf16", "fp16"] = option("number format of weights and activations", "fp32")
-    # Filled in by run: a folder is not resumed with other weights under the same path. "" for a tag.
-    checkpoint_sha256: str = field(default="")
+    decoders: int = option(
+        "processes that decode for each worker; 0: half of its cores, or with a GPU all, 16 at most",
+        0,
+        metavar="N",
+        affects_output=False,
+    )
+    share: str = option(SHARE_HELP, "auto", metavar="I/N", affects_output=False)
+    # Filled in by run.
+    plan: Plan = field(default=Plan(), metadata={"affects_output": False})
+    columns: dict[str, Any] = field(default_factory=dict, metadata={"grows": True})
 
-    @property
-    def column_name(self) -> str:
-        """NAME of the score column and the arrays: as given, b32 or l14 for OpenAI's models, else from the model's name."""
-        known = _DATACOMP.get((self.model.replace("/", "-").lower().removesuffix("-quickgelu"), self.pretrained))
-        return self.column or known or re.sub(r"[^a-z0-9]+", "_", self.model.lower()).strip("_")
+    def __post_init__(self) -> None:
+        """Raises UsageError where an option is out of bounds."""
+        super().__post_init__()
+        if not 1 <= self.batch_size <= _MOST_PAIRS:
+            raise UsageError(f"--batch-size {self.batch_size}: must be 1 to {_MOST_PAIRS}")
+        if not 0 <= self.decoders <= _MOST_DECODERS:
+            raise UsageError(f"--decoders {self.decoders}: must be 0 to {_MOST_DECODERS}")
 
 
 def run(config: ScoreConfig, spark: Any = None) -> Manifest:
     """Score every tar of the folder, one part each. Raises UserError for a model, checkpoint or folder that will not do."""
     from pipeline import io
-    from pipeline.score.embed import file_sha256, release, the_clip
-    from pipeline.score.work import score_shard
+    from pipeline.score.engine import release, require_models
+    from pipeline.score.text_scorers import require_distinct
+    from pipeline.score.work import has_all, score_shard, told
     from pipeline.stage import Part, run_stage
     from schemas.errors import UserError
 
-    _check(config)
-    _refuse_second_model(config)
+    plan, share = plan_of(config), _share(config, spark)
     tars = io.list_files(config.shards, ".tar")
     if not tars:
         raise UserError(f"{config.shards}: no .tar files in it; give the folder that `download` wrote")
-    config = replace(config, checkpoint_sha256=file_sha256(config.pretrained))
+    require_distinct(plan.texts, [head.column_name for head in plan.heads])
+    plan = plan.pinned(on_gpu=_on_gpu(config, spark))
+    config = replace(config, plan=plan, columns=plan.identities(config.preprocess))
     if spark is None:
-        the_clip(config)  # a model that cannot be had is told once, before any part
-        if config.workers > 1:
-            release()
+        require_models(plan.models, config.device)
     parts = [Part(name=io.stem(path), inputs=(path,)) for path in tars]
-    return run_stage("score", config, parts, score_shard, out=config.out, upstream=[config.shards], spark=spark)
-
-
-def _check(config: ScoreConfig) -> None:
-    if not 1 <= config.batch_size <= _MOST_PAIRS:
-        raise UsageError(f"--batch-size {config.batch_size}: must be 1 to {_MOST_PAIRS}")
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", config.column_name):
-        raise UsageError(f"--column {config.column_name}: use letters, digits, _ and - only")
-
-
-def _refuse_second_model(config: ScoreConfig) -> None:
-    """Raises UserError where the folder holds another model's scores. Whatever else differs there, `run_stage` refuses."""
-    import json
-
-    from pipeline import io
-    from pipeline.manifest import CONFIG_NAME
-    from schemas.errors import UserError
-
-    path = io.join(config.out, CONFIG_NAME)
     try:
-        made = json.loads(io.read_bytes(path)) if io.exists(path) else None
-    except ValueError:
-        return
-    asked = {name: getattr(config, name) for name in ("model", "pretrained", "column")}
-    if isinstance(made, dict) and made.get("stage") == "score" and any(made.get(name) != asked[name] for name in asked):
-        there = f"{made.get('model')} (weights {made.get('pretrained')}, column {made.get('column') or 'named after it'})"
-        raise UserError(f"{config.out}: holds the scores of {there}; one model per folder: give another --out")
+        return run_stage(
+            "score",
+            config,
+            parts,
+            score_shard,
+            out=config.out,
+            upstream=[config.shards],
+            spark=spark,
+            share=share,
+            again=lambda report: report.damaged or not has_all(report, plan),
+            facts=told,
+        )
+    finally:
+        release()
+
+
+def plan_of(config: ScoreConfig) -> Plan:
+    """What the options ask for. Raises UsageError where they contradict each other."""
+    if config.plan_file is not None:
+        if config.model or config.pretrained or config.column:
+            raise UsageError("--plan-file says which models: leave out --model, --pretrained and --column")
+        return read_plan(config.plan_file, precision=config.precision)
+    if not config.model or not config.pretrained:
+        raise UsageError("give --model and --pretrained, or --plan-file")
+    column = config.column or column_name(config.model, config.pretrained)
+    return Plan(models=(ModelSpec(model=config.model, pretrained=config.pretrained, column=column, precision=config.precision),))
+
+
+def _share(config: ScoreConfig, spark: Any) -> Share | None:
+    """What of the folder is for this process; Spark has its own way to share."""
+    if spark is None:
+        return asked_share(config.share, os.environ)
+    if config.share not in ("auto", "all"):
+        raise UsageError(f"--share {config.share}: Spark shares the shards among its tasks; leave it out")
+    return None
+
+
+def _on_gpu(config: ScoreConfig, spark: Any) -> bool:
+    """Whether models will run on a GPU; with Spark that is for its executors to have."""
+    from pipeline.devices import device_here
+
+    if spark is not None and config.device == "auto":
+        return bool(float(spark.conf.get("spark.task.resource.gpu.amount", "0")))
+    return device_here(config.device).startswith("cuda")
 
 
 __all__ = ["ScoreConfig", "run"]

@@ -1,12 +1,12 @@
 """What a shard tells of a sample, in its json and its sidecar parquet → the columns of scores. All of it is untrusted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.samples import clean
-from schemas.scores import SCORES, clip_column
+from schemas.scores import SCORES, is_clip_column
 
 _TOLD = tuple(
     field
@@ -18,10 +18,14 @@ _TOLD = tuple(
 SIDECAR_COLUMNS = ("uid", "caption", "url", *(field.name for field in _TOLD))
 
 
-def schema_with(name: str) -> pa.Schema:
-    """The schema of scores with the similarity column of the model called `name`, which stands last where it is not ours."""
-    column = clip_column(name)
-    return SCORES if column.name in SCORES.names else SCORES.append(column)
+# What is known of a pair when its image was seen: a row of scores but for the shard's name and what models say.
+SEEN = pa.schema([field for field in SCORES if field.name != "shard" and not is_clip_column(field.name)])
+
+
+def schema_with(columns: Iterable[pa.Field]) -> pa.Schema:
+    """The schema of scores with these columns besides; those that are not in it anyway stand last, by name."""
+    others = {column.name: column for column in columns if column.name not in SCORES.names}
+    return pa.schema([*SCORES, *(others[name] for name in sorted(others))], metadata=SCORES.metadata)
 
 
 def told_columns(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,89 +1,152 @@
 """One shard: tar → {shard}.parquet and {shard}.npz, row i of one belonging to row i of the other, in the tar's order."""
 
-import os
-import warnings
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from pipeline import io
-from pipeline.clip import Clip
+from pipeline.ledger import read_report, report_path
 from pipeline.manifest import InputReport, PartReport
-from pipeline.samples import Dropped, TarReader, read_sidecar
+from pipeline.samples import TarReader, read_sidecar
 from pipeline.score import ScoreConfig
-from pipeline.score.decode import Decoded, decode_batches
-from pipeline.score.embed import dimensions, embed, the_clip
-from pipeline.score.rows import SIDECAR_COLUMNS, schema_with
+from pipeline.score.decoding.reading import Batch, batches
+from pipeline.score.engine import Engine, the_engine
+from pipeline.score.plan import Plan
+from pipeline.score.rows import SEEN, SIDECAR_COLUMNS
+from pipeline.score.standing import Scores, from_rows, read_scores
+from pipeline.score.towers import cosines, stored
 from pipeline.stage import Part, PartFolder
 from schemas.errors import UserError
-from schemas.scores import CLIP_COLUMN
+from schemas.scores import clip_column
 
+COLUMNS_FACT = "_columns"  # of a part's report: the names of the plan that its files hold
 _NAMED_DROPS = 20  # keys told per reason; all are counted
 
 
 @dataclass
 class Shard:
-    """What has been scored of one shard so far."""
+    """What came of a shard's samples."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    images: list[np.ndarray] = field(default_factory=list)  # (n, d) float16 each
-    texts: list[np.ndarray] = field(default_factory=list)
+    rows: list[pa.RecordBatch] = field(default_factory=list)
+    images: list[list[torch.Tensor]] = field(default_factory=list)  # of each batch, of each model: (n, d) float32 on its device
+    tokens: list[tuple[np.ndarray, ...]] = field(default_factory=list)  # of each batch, of each tokenizer: (n, L) int32
     dropped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # reason → keys
 
-    def add(self, batch: list[Decoded | Dropped], clip: Clip) -> None:
-        """Score a batch and append it."""
-        for each in batch:
-            if isinstance(each, Dropped):
-                self.dropped[each.reason].append(each.key)
-        good = [each for each in batch if isinstance(each, Decoded)]
-        if not good:
-            return
-        image, text = embed(clip, [each.pixels for each in good], [each.columns["text"] for each in good])
-        scores = np.einsum("nd,nd->n", image, text)  # float32, of the embeddings before they are rounded for storage
-        self.rows += [{**each.columns, "score": score} for each, score in zip(good, scores.tolist(), strict=True)]
-        self.images.append(image.astype(np.float16))
-        self.texts.append(text.astype(np.float16))
+    def add(self, batch: Batch, engine: Engine) -> None:
+        """Compute a batch's images and append it."""
+        seen = batch.seen
+        for each in seen.dropped:
+            self.dropped[each.reason].append(each.key)
+        if len(seen.rows):
+            self.rows.append(seen.rows)
+            self.images.append(engine.images(batch.buffer, seen.slots))
+            self.tokens.append(seen.tokens)
+
+
+def has_all(report: PartReport, plan: Plan) -> bool:
+    """Whether a part's files hold all that the plan asks for."""
+    return set(report.facts.get(COLUMNS_FACT, ())).issuperset(plan.names)
+
+
+def told(reports: Sequence[PartReport]) -> dict[str, Any]:
+    """The facts of the whole folder: seconds of the models, their share of the shards' time, the most of a GPU's memory."""
+    took_s = sum(report.facts.get("_took_s", 0.0) for report in reports)
+    model_s = sum(report.facts.get("model_s", 0.0) for report in reports)
+    peak = max((report.facts.get("_peak_gpu_bytes", 0) for report in reports), default=0)
+    return {"model_s": round(model_s, 3), "model_share": round(model_s / took_s, 3) if took_s else 0.0, "peak_gpu_bytes": peak}
 
 
 def score_shard(config: ScoreConfig, part: Part, folder: PartFolder) -> PartReport:
-    """Score one tar. Raises UserError where it cannot be read at all; one that is cut short gives what it holds."""
+    """Score one tar. Raises UserError where it cannot be read at all; one that is cut short gives what it holds.
+
+    Where a part stands, what it holds is kept, and only what the plan has besides is computed.
+    """
+    before = _standing(folder.folder, part.name)
+    there = tuple(before.facts.get(COLUMNS_FACT, ())) if before else ()
+    kept = read_scores(folder.folder, part.name) if there else None
+    whole = before is not None and not before.damaged  # else its tar may have been mended since
+    plan = config.plan.only([name for name in config.plan.names if not (whole and name in there)])
+    if before is None or kept is None or plan.models or not whole:
+        scores, account = _seen(config, plan, part, kept)
+    else:
+        scores, account = kept, before
+    _with_rest(plan, scores).write(folder, part.name)
+    return replace(account, facts={**account.facts, COLUMNS_FACT: sorted({*there, *plan.names})})
+
+
+def _standing(folder: str, name: str) -> PartReport | None:
+    """The report of a part all of whose files are there."""
+    report = read_report(report_path(folder, name))
+    return report if report and all(io.exists(io.join(folder, file)) for file in report.files) else None
+
+
+def _seen(config: ScoreConfig, plan: Plan, part: Part, kept: Scores | None) -> tuple[Scores, PartReport]:
+    """What the plan's models make of a tar, beside what is kept, and the account of it."""
     (path,) = part.inputs
-    clip, shard = the_clip(config), Shard()
-    threads = max(1, (os.cpu_count() or 1) // config.workers)
-    if config.workers > 1:
-        torch.set_num_threads(threads)
+    engine, shard, began = the_engine(config, plan.models), Shard(), perf_counter()
+    engine.read_model_s()
     told = read_sidecar(path, SIDECAR_COLUMNS)
-    with io.open_read(path) as file, warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns of oddities in images that it reads all the same
+    with io.open_read(path) as file:
         reader = TarReader(file)
-        for batch in decode_batches(reader, told, clip.preprocess, pool=pool, size=config.batch_size):
-            shard.add(batch, clip)
+        for batch in batches(reader, told, engine.decoders, path=io.url_to_fs(path)[1] if io.is_local(path) else None):
+            shard.add(batch, engine)
     if reader.damage and not shard.rows and not shard.dropped:
         raise UserError(f"{path}: not a readable tar ({reader.damage})")
-    _write(folder, part.name, config.column_name, shard, dimensions(clip))
-    return _report(part, reader, shard)
+    rows = from_rows(shard.rows, SEEN, part.name)
+    if kept is not None:
+        _require_same_rows(kept, rows, path)
+    scores = (kept or rows).with_columns(*_of_models(plan, shard, engine))
+    facts = {"model_s": round(engine.read_model_s(), 3), "_took_s": round(perf_counter() - began, 3)}
+    return scores, _report(part, reader, shard, {**facts, "_peak_gpu_bytes": engine.peak_gpu_bytes()})
 
 
-def _write(folder: PartFolder, stem: str, name: str, shard: Shard, width: int) -> None:
-    column = CLIP_COLUMN.format(name=name)
-    rows = [{**{k: v for k, v in row.items() if k != "score"}, "shard": stem, column: row["score"]} for row in shard.rows]
-    with folder.open(f"{stem}.parquet") as file:
-        pq.write_table(pa.Table.from_pylist(rows, schema_with(name)), file, compression="zstd")
-    empty = np.empty((0, width), np.float16)
-    arrays = {f"{name}_img": np.concatenate([empty, *shard.images]), f"{name}_txt": np.concatenate([empty, *shard.texts])}
-    with folder.open(f"{stem}.npz") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type] # numpy gives members a fixed date: same arrays, same bytes
+def _of_models(plan: Plan, shard: Shard, engine: Engine) -> tuple[dict[pa.Field, pa.Array], dict[str, np.ndarray]]:
+    """The columns and arrays of each model."""
+    if not shard.rows:
+        nothing = [np.empty((0, width), np.float16) for width in engine.widths()]
+        found = [(np.empty(0, np.float32), array, array) for array in nothing]
+    else:
+        texts = engine.texts([np.concatenate(each) for each in zip(*shard.tokens, strict=True)])
+        images = [torch.cat(each) for each in zip(*shard.images, strict=True)]
+        found = [(cosines(image, text), stored(image), stored(text)) for image, text in zip(images, texts, strict=True)]
+    columns: dict[pa.Field, pa.Array] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for spec, (scores, image, text) in zip(plan.models, found, strict=True):
+        columns[clip_column(spec.column)] = pa.array(scores)
+        arrays |= {f"{spec.column}_img": image, f"{spec.column}_txt": text}
+    return columns, arrays
 
 
-def _report(part: Part, reader: TarReader, shard: Shard) -> PartReport:
+def _with_rest(plan: Plan, scores: Scores) -> Scores:
+    """The scores with the columns of the plan's heads and text scorers."""
+    columns: dict[pa.Field, pa.Array] = {}
+    for head in plan.heads:
+        if head.on not in scores.arrays:
+            raise UserError(f"head {head.name}: there is no array {head.on}, but {', '.join(sorted(scores.arrays)) or 'none'}")
+        columns[head.field] = pa.array(head.load().score(scores.arrays[head.on]))
+    for scorer in plan.texts:
+        columns |= scorer.load().columns_of(scores.table["text"].to_pylist())
+    return scores.with_columns(columns, {})
+
+
+def _require_same_rows(kept: Scores, rows: Scores, path: str) -> None:
+    if not kept.table["key"].equals(rows.table["key"]):
+        raise UserError(
+            f"{path}: has other pairs now ({len(rows.table)}) than when it was scored ({len(kept.table)}); score into another "
+            f"--out, or ask for all models at once after removing the shard's .parquet and .npz"
+        )
+
+
+def _report(part: Part, reader: TarReader, shard: Shard, facts: Mapping[str, Any]) -> PartReport:
     dropped = {f"dropped_{reason}": len(keys) for reason, keys in sorted(shard.dropped.items())}
-    rows_in = len(shard.rows) + sum(dropped.values())
+    rows_out = sum(map(len, shard.rows))
+    rows_in = rows_out + sum(dropped.values())
     status = InputReport(
         path=part.inputs[0],
         status="partial" if reader.damage else "ok",
@@ -91,9 +154,6 @@ def _report(part: Part, reader: TarReader, shard: Shard) -> PartReport:
         rows=rows_in,
         bytes_read=reader.bytes_read,
     )
-    return PartReport(
-        name=part.name,
-        counts={"rows_in": rows_in, "rows_out": len(shard.rows), **dropped},
-        inputs=(status,),
-        facts={f"dropped_{reason}": keys[:_NAMED_DROPS] for reason, keys in sorted(shard.dropped.items())},
-    )
+    named = {f"dropped_{reason}": keys[:_NAMED_DROPS] for reason, keys in sorted(shard.dropped.items())}
+    counts = {"rows_in": rows_in, "rows_out": rows_out, **dropped}
+    return PartReport(name=part.name, counts=counts, inputs=(status,), facts={**named, **facts})

@@ -1,11 +1,12 @@
 """A tiny CLIP with random weights, and shards made by hand."""
 
+import copy
 import io
 import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,12 @@ TINY = {
 class Tiny(NamedTuple):
     name: str
     checkpoint: str
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> dict[str, Any]:
+    """The tiny model as open_clip describes models; a copy."""
+    return copy.deepcopy(TINY)
 
 
 @pytest.fixture(scope="session")

@@ -179,11 +179,15 @@ def test_a_checkpoint_may_lie_behind_a_url(tiny, in_memory: str, where: str, tmp
 
 
 def test_the_hash_of_a_checkpoint_behind_a_url_is_that_of_its_bytes(tiny, in_memory: str):
-    from pipeline.score.embed import file_sha256
+    from pipeline.score.plan import ModelSpec, Plan
+
+    def pinned(pretrained: str) -> ModelSpec:
+        plan = Plan(models=(ModelSpec(model=tiny.name, pretrained=pretrained, column="a"),))
+        return plan.pinned(on_gpu=True).models[0]
 
     expected = hashlib.sha256(Path(tiny.checkpoint).read_bytes()).hexdigest()
-    assert {file_sha256(path) for path in (in_memory, tiny.checkpoint, f"file://{tiny.checkpoint}")} == {expected}
-    assert file_sha256("openai") == ""
+    assert {pinned(path).sha256 for path in (in_memory, tiny.checkpoint, f"file://{tiny.checkpoint}")} == {expected}
+    assert (pinned("openai").sha256, pinned("openai").precision) == ("", "bf16")
 
 
 def test_a_url_without_a_checkpoint_is_told(tiny, in_memory: str):
@@ -193,3 +197,10 @@ def test_a_url_without_a_checkpoint_is_told(tiny, in_memory: str):
         load_clip(tiny.name, "memory://weights/none.pt")
     with pytest.raises(UserError, match=r"memory://weights/tiny\.pt: not a checkpoint of demo"):
         load_clip("demo", in_memory)
+
+
+def test_a_tokenizer_that_needs_a_package_names_it():
+    from pipeline.clip import load_clip
+
+    with pytest.raises(UserError, match="SigLIP: its tokenizer needs the package transformers; pip install transformers"):
+        load_clip("ViT-B-16-SigLIP", None)

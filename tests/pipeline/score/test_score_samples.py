@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipeline import samples
 from pipeline.samples import TarReader, parse_json, split_name, uid_of
-from pipeline.score.phash import phash
+from pipeline.score.decoding.phash import phash
 from pipeline.score.rows import schema_with, told_columns
-from schemas.scores import SCORES
+from schemas.scores import SCORES, clip_column
 
 
 def read(content: bytes) -> tuple[list[tuple[str, dict]], str]:
@@ -72,7 +72,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 @given(st.dictionaries(st.sampled_from(["uid", "url", *SCORES.names]), JSON))
 def test_any_json_values_fit_the_columns_or_become_null(told: dict):
     row = {"uid": "0" * 32, "text": "", "key": "", "shard": "", **told_columns(told)}
-    table = pa.Table.from_pylist([row], schema_with("demo"))
+    table = pa.Table.from_pylist([row], schema_with([clip_column("demo")]))
     sink = io.BytesIO()
     pq.write_table(table, sink)
 
@@ -97,8 +97,9 @@ def test_a_uid_is_32_hex_digits_in_lower_case():
 
 
 def test_our_columns_come_first_and_that_of_another_model_last():
-    assert schema_with("b32") == SCORES
-    assert schema_with("demo").names == [*SCORES.names, "clip_demo_similarity_score"]
+    assert schema_with([clip_column("b32")]) == SCORES
+    found = schema_with([*SCORES, *(clip_column(name) for name in ("b32", "z", "demo"))])
+    assert found.names == [*SCORES.names, "clip_demo_similarity_score", "clip_z_similarity_score"]
 
 
 def test_a_perceptual_hash_withstands_rescaling_and_tells_images_apart():
@@ -107,8 +108,8 @@ def test_a_perceptual_hash_withstands_rescaling_and_tells_images_apart():
         return Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC)
 
     def distance(a: Image.Image, b: Image.Image) -> int:
-        return (int(phash(a), 16) ^ int(phash(b), 16)).bit_count()
+        return (int(phash(np.array(a)), 16) ^ int(phash(np.array(b)), 16)).bit_count()
 
-    assert len(phash(image(1))) == 16
+    assert len(phash(np.array(image(1)))) == 16
     assert distance(image(1), image(1).resize((100, 100), Image.Resampling.BICUBIC)) <= 4
     assert distance(image(1), image(2)) >= 16

@@ -1,0 +1,126 @@
+"""What a decoding process does to samples: bytes → rows, tokens, and pixels in the slab. It has no model and no device."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+import pipeline.torchvision_ops  # noqa: F401 - before open_clip, which imports torchvision
+
+# isort: split
+import open_clip.tokenizer  # noqa: F401 - tokenizers arrive pickled: what they are made of is here before processes are forked
+
+from pipeline.samples import Dropped, Located, Pair, Sample, pair_of
+from pipeline.score.decoding.image import BrokenImageError
+from pipeline.score.decoding.phash import phash
+from pipeline.score.decoding.pixels import Recipe, picture_of
+from pipeline.score.decoding.slab import Slab
+from pipeline.score.rows import SEEN, told_columns
+
+Tokenizer = Callable[[Sequence[str]], torch.Tensor]  # n texts → (n, L) int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What all samples are seen with: where pixels go (a shape per recipe), and the tokenizers of the models."""
+
+    slab: Slab
+    recipes: tuple[Recipe, ...]
+    tokenizers: tuple[Tokenizer, ...]
+    nice: int = 0  # added to the process's niceness: the model, where it shares the cores, goes before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Consecutive samples of a tar with their rows of the sidecar, and the slots of a buffer that are theirs, from `slot` on.
+
+    `path` is that of the tar on this machine where samples are only located.
+    """
+
+    path: str | None
+    samples: Sequence[Sample | Located]
+    told: Sequence[dict[str, Any]]
+    buffer: int
+    slot: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What came of a chunk: the n samples that can be scored, and the others."""
+
+    rows: pa.RecordBatch  # (n,), columns of SEEN
+    slots: np.ndarray  # (n,) int64: where in the buffer the pixels of row i are
+    tokens: tuple[np.ndarray, ...]  # (n, L) int32 for each tokenizer
+    dropped: tuple[Dropped, ...]
+
+
+_sight: list[Sight] = []  # one, in a process that was set up
+
+
+def set_up(sight: Sight) -> None:
+    """Make this process one that sees."""
+    torch.set_num_threads(1)
+    os.nice(sight.nice)
+    _sight[:] = [sight]
+
+
+def see(chunk: Chunk) -> Seen:
+    """Read, decode and resize the samples of a chunk, and tokenize their captions, in a process that was set up."""
+    (sight,) = _sight
+    rows, slots, dropped = [], [], []
+    for slot, pair in enumerate(_pairs(chunk), start=chunk.slot):
+        row = pair if isinstance(pair, Dropped) else _see(pair, sight, chunk.buffer, slot)
+        if isinstance(row, Dropped):
+            dropped.append(row)
+        else:
+            rows.append(row)
+            slots.append(slot)
+    texts = [row["text"] for row in rows]
+    return Seen(
+        rows=pa.RecordBatch.from_pylist(rows, SEEN),
+        slots=np.array(slots, np.int64),
+        tokens=tuple(_tokens(tokenizer, texts) for tokenizer in sight.tokenizers),
+        dropped=tuple(dropped),
+    )
+
+
+def _pairs(chunk: Chunk) -> Iterator[Pair | Dropped]:
+    with _opened(chunk.path) as descriptor:
+        for sample, beside in zip(chunk.samples, chunk.told, strict=True):
+            yield pair_of(sample.read(descriptor) if isinstance(sample, Located) else sample, beside)
+
+
+@contextmanager
+def _opened(path: str | None) -> Iterator[int]:
+    if path is None:
+        yield -1
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _see(pair: Pair, sight: Sight, buffer: int, slot: int) -> dict[str, Any] | Dropped:
+    try:
+        picture = picture_of(pair.image, sight.recipes)
+    except (BrokenImageError, MemoryError):
+        return Dropped(pair.key, "broken_image")
+    for number, view in enumerate(picture.seen):
+        sight.slab.pixels(buffer, number)[slot] = view
+    height, width = picture.rgb.shape[:2]
+    hashes = {"phash": phash(picture.rgb), "stored_sha256": hashlib.sha256(pair.image).hexdigest()}
+    known = {"uid": pair.uid, "text": pair.caption, "key": pair.key, "width": width, "height": height}
+    return {**known, **told_columns(pair.told), **hashes}
+
+
+def _tokens(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    tokens: np.ndarray = tokenizer(texts or [""]).numpy().astype(np.int32)[: len(texts)]
+    return tokens

@@ -1,0 +1,165 @@
+"""What a process scores with: the models of a plan on their device, and the processes that decode for them. Made once."""
+
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.util import Finalize
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pipeline.clip import Clip, choose_device, load_clip
+from pipeline.devices import device_here
+from pipeline.score.decoding.decoders import Decoders
+from pipeline.score.decoding.pixels import Recipe, recipe_of
+from pipeline.score.decoding.seeing import Sight
+from pipeline.score.decoding.slab import Slab
+from pipeline.score.plan import ModelSpec
+from pipeline.score.towers import Towers
+
+if TYPE_CHECKING:
+    from pipeline.score import ScoreConfig
+
+_BUFFERS = 3  # batches: one that the model takes, two that are being decoded
+_MOST_DECODERS = 16
+_NICE = 10  # of decoders that share the model's cores: they fill the gaps, and the model does not wait for its threads
+# A process that ends waits for those it started, which wait for work until they are told to end, through queues that are closed
+# at priority 10.
+_BEFORE_QUEUES = 100
+
+
+class Shares(NamedTuple):
+    """Of what several models may share, the different ones, and which is each model's."""
+
+    different: tuple[Any, ...]
+    of_model: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What an engine is made of: two equal ones are the same engine."""
+
+    models: tuple[ModelSpec, ...]
+    device: str
+    batch_size: int
+    decoders: int
+    exact: bool
+
+
+class Engine:
+    """Models and decoders. Raises UserError for a model, weights or a device that cannot be had."""
+
+    def __init__(self, setting: Setting) -> None:
+        clips = [
+            load_clip(spec.model, spec.pretrained, device=setting.device, precision=spec.precision) for spec in setting.models
+        ]
+        recipes = _shares([_recipe(clip, setting.exact) for clip in clips])
+        tokenizers = _shares([pickle.dumps(clip.tokenizer) for clip in clips])
+        self._towers = [Towers(clip) for clip in clips]
+        self._recipe_of, self._tokenizer_of = recipes.of_model, tokenizers.of_model
+        self._batch_size, self._device = setting.batch_size, setting.device
+        on_gpu = setting.device.startswith("cuda")
+        slab = Slab([recipe.size_px for recipe in recipes.different], slots=setting.batch_size, buffers=_BUFFERS)
+        if on_gpu:
+            _pin(slab.memory)
+        sight = Sight(
+            slab=slab,
+            recipes=recipes.different,
+            tokenizers=tuple(pickle.loads(pickled) for pickled in tokenizers.different),  # noqa: S301 - our own
+            nice=0 if on_gpu else _NICE,
+        )
+        self.decoders = Decoders(sight, setting.decoders)
+
+    def images(self, buffer: int, slots: np.ndarray) -> list[torch.Tensor]:
+        """Of each model the unit embeddings (n, d) float32 of the n images in these slots of a buffer."""
+        slab = self.decoders.sight.slab
+        found = []
+        for towers, recipe in zip(self._towers, self._recipe_of, strict=True):
+            pixels = slab.pixels(buffer, recipe)[: slots[-1] + 1]
+            found.append(towers.images(pixels if len(slots) == len(pixels) else pixels[slots]))
+        return found
+
+    def texts(self, tokens: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Of each model the unit embeddings (n, d) float32 of n texts, given as (n, L) int32 for each tokenizer."""
+        return [
+            towers.texts(tokens[tokenizer], self._batch_size)
+            for towers, tokenizer in zip(self._towers, self._tokenizer_of, strict=True)
+        ]
+
+    def widths(self) -> list[int]:
+        """The number of dimensions of each model's embeddings."""
+        return [towers.width for towers in self._towers]
+
+    def read_model_s(self) -> float:
+        """Seconds that the models computed since the last reading, as the device tells."""
+        return sum(towers.clock.read_s() for towers in self._towers)
+
+    def peak_gpu_bytes(self) -> int:
+        """The most of the device's memory that this process has held; 0 on a CPU."""
+        return torch.cuda.max_memory_allocated(self._device) if self._device.startswith("cuda") else 0
+
+    def close(self) -> None:
+        """End the decoders. The models are gone with the last reference."""
+        self.decoders.close()
+
+
+_engines: dict[Setting, Engine] = {}  # one at most
+
+
+def the_engine(config: "ScoreConfig", models: tuple[ModelSpec, ...]) -> Engine:
+    """The engine for these models; every part that this process does with the same shares it."""
+    device = choose_device(device_here(config.device, workers=config.workers))
+    setting = Setting(
+        models=models,
+        device=device,
+        batch_size=config.batch_size,
+        decoders=config.decoders or _default_decoders(device, config.workers),
+        exact=config.preprocess == "exact",
+    )
+    if setting not in _engines:
+        release()
+        Finalize(None, release, exitpriority=_BEFORE_QUEUES)
+        if config.workers > 1 and not device.startswith("cuda"):
+            torch.set_num_threads(_cores(config.workers))
+        _engines[setting] = Engine(setting)
+    return _engines[setting]
+
+
+def release() -> None:
+    """Let go of the engine, if there is one."""
+    while _engines:
+        _engines.popitem()[1].close()
+
+
+def require_models(models: Sequence[ModelSpec], device: str) -> None:
+    """Raises UserError where one of the models cannot be had. For telling once, before any part."""
+    place = choose_device(device_here(device))
+    for spec in models:
+        load_clip(spec.model, spec.pretrained, device=place, precision=spec.precision)
+
+
+def _cores(processes: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def _default_decoders(device: str, processes: int) -> int:
+    cores = _cores(processes)
+    return min(_MOST_DECODERS, cores if device.startswith("cuda") else max(1, cores // 2))
+
+
+def _recipe(clip: Clip, exact: bool) -> Recipe:
+    return recipe_of(clip.model.visual.preprocess_cfg, exact=exact)  # type: ignore[arg-type,union-attr]
+
+
+def _shares(of_models: Sequence[Any]) -> Shares:
+    different = tuple(dict.fromkeys(of_models))
+    return Shares(different, tuple(different.index(each) for each in of_models))
+
+
+def _pin(memory: np.ndarray) -> None:
+    """Keep pages in place, so that the device fetches them by itself."""
+    status = torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)  # type: ignore[no-untyped-call]
+    if int(status):
+        raise RuntimeError(f"cudaHostRegister of {memory.nbytes} bytes: status {int(status)}")
