@@ -3,6 +3,7 @@
 Tars may come from anywhere: a member's name is only ever compared and stored, never used as a path.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -144,12 +145,14 @@ def pair_of(sample: Sample, beside: Mapping[str, Any]) -> Pair | Dropped:
     """The pair that a sample is, or why it is none. `beside`: its row of the sidecar.
 
     Where json and sidecar disagree the json counts, but null in it says nothing. An empty caption is one: which captions are
-    good enough is for filters to say, and what they kept is trained on.
+    good enough is for filters to say, and what they kept is trained on. A shard that tells no uids, such as img2dataset writes
+    without being asked for them, gets those that its captions and URLs make.
     """
     told = {**beside, **{name: value for name, value in parse_json(sample.members.get("json")).items() if value is not None}}
     suffixes = [suffix for suffix in IMAGE_SUFFIXES if suffix in sample.members]
     image = next((content for suffix in suffixes if (content := sample.members[suffix]) is not None), None)
-    uid, caption = uid_of(told), _caption(sample, told)
+    caption = _caption(sample, told)
+    uid = uid_of(told) if told.get("uid") is not None else _made_uid(caption, told.get("url"))
     if not suffixes:
         return Dropped(sample.key, "no_image")
     if caption is None:
@@ -191,6 +194,13 @@ def uid_of(told: Mapping[str, Any]) -> str | None:
     """The uid, in lower case; None where there is none or it is not 32 hex digits."""
     uid = told.get("uid")
     return uid.lower() if isinstance(uid, str) and _UID.fullmatch(uid.lower()) else None
+
+
+def _made_uid(caption: str | None, url: Any) -> str | None:
+    """The uid of a pair whose shard tells none, as cc2dataset and DataComp make them; None without a URL."""
+    if caption is None or not isinstance(url, str) or not url:
+        return None
+    return hashlib.md5(f"{caption}{url}".encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
 def clean(text: Any) -> str | None:

@@ -33,7 +33,7 @@ from pipeline.manifest import (
 from pipeline.progress import progress
 from pipeline.shares import Share, ShareManifest
 from pipeline.workers import each_in_a_worker
-from schemas.errors import UsageError, UserError
+from schemas.errors import LostDeviceError, UsageError, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +252,8 @@ def _attempt(work: Work, config: Any, out: str, part: Part) -> Attempt | PartRep
         with part_folder(out, part) as folder:
             report = work(config, part, folder)
             temporaries = folder.hand_over()
+    except LostDeviceError:
+        raise
     except Exception as error:  # noqa: BLE001 - one bad input costs its part, never the job; the manifest names it
         io.require_room(out, error)
         return failed(part, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

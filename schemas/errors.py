@@ -7,6 +7,10 @@ class UserError(Exception):
     exit_code = 1
 
 
+class LostDeviceError(UserError):
+    """The device that this process computes on does nothing for it any more: no other part could be done either."""
+
+
 class UsageError(UserError):
     """The command line or the configuration is wrong."""
 

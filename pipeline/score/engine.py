@@ -2,7 +2,8 @@
 
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from pipeline.score.decoding.seeing import Sight
 from pipeline.score.decoding.slab import Slab
 from pipeline.score.plan import ModelSpec
 from pipeline.score.towers import Towers
+from schemas.errors import LostDeviceError, UserError
 
 if TYPE_CHECKING:
     from pipeline.score import ScoreConfig
@@ -52,6 +54,9 @@ class Engine:
     """Models and decoders. Raises UserError for a model, weights or a device that cannot be had."""
 
     def __init__(self, setting: Setting) -> None:
+        on_gpu = setting.device.startswith("cuda")
+        if on_gpu:
+            torch.cuda.set_device(setting.device)  # whose streams the clocks and the models mean
         clips = [
             load_clip(spec.model, spec.pretrained, device=setting.device, precision=spec.precision) for spec in setting.models
         ]
@@ -59,8 +64,7 @@ class Engine:
         tokenizers = _shares([pickle.dumps(clip.tokenizer) for clip in clips])
         self._towers = [Towers(clip) for clip in clips]
         self._recipe_of, self._tokenizer_of = recipes.of_model, tokenizers.of_model
-        self._batch_size, self._device = setting.batch_size, setting.device
-        on_gpu = setting.device.startswith("cuda")
+        self._batch_size, self.device = setting.batch_size, setting.device
         slab = Slab([recipe.size_px for recipe in recipes.different], slots=setting.batch_size, buffers=_BUFFERS)
         if on_gpu:
             _pin(slab.memory)
@@ -74,12 +78,11 @@ class Engine:
 
     def images(self, buffer: int, slots: np.ndarray) -> list[torch.Tensor]:
         """Of each model the unit embeddings (n, d) float32 of the n images in these slots of a buffer."""
-        slab = self.decoders.sight.slab
-        found = []
-        for towers, recipe in zip(self._towers, self._recipe_of, strict=True):
-            pixels = slab.pixels(buffer, recipe)[: slots[-1] + 1]
-            found.append(towers.images(pixels if len(slots) == len(pixels) else pixels[slots]))
-        return found
+        views = [self.decoders.sight.slab.pixels(buffer, recipe)[: slots[-1] + 1] for recipe in self._recipe_of]
+        return [
+            towers.images(view if len(slots) == len(view) else view[slots])
+            for towers, view in zip(self._towers, views, strict=True)
+        ]
 
     def texts(self, tokens: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Of each model the unit embeddings (n, d) float32 of n texts, given as (n, L) int32 for each tokenizer."""
@@ -98,11 +101,24 @@ class Engine:
 
     def peak_gpu_bytes(self) -> int:
         """The most of the device's memory that this process has held; 0 on a CPU."""
-        return torch.cuda.max_memory_allocated(self._device) if self._device.startswith("cuda") else 0
+        return torch.cuda.max_memory_allocated(self.device) if self.device.startswith("cuda") else 0
 
     def close(self) -> None:
         """End the decoders. The models are gone with the last reference."""
         self.decoders.close()
+
+
+@contextmanager
+def device_errors(device: str) -> Iterator[None]:
+    """What the device says becomes a UserError; a LostDeviceError where it will say it to whatever is asked of it next."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{device}: its memory is full; give a smaller --batch-size, or fewer --workers") from error
+    except RuntimeError as error:
+        if "CUDA error" not in str(error):
+            raise
+        raise LostDeviceError(f"{device}: {str(error).splitlines()[0]}; run the same command again to go on") from error
 
 
 _engines: dict[Setting, Engine] = {}  # one at most

@@ -16,7 +16,7 @@ from pipeline.manifest import InputReport, PartReport
 from pipeline.samples import TarReader, read_sidecar
 from pipeline.score import ScoreConfig
 from pipeline.score.decoding.reading import Batch, batches
-from pipeline.score.engine import Engine, the_engine
+from pipeline.score.engine import Engine, device_errors, the_engine
 from pipeline.score.plan import Plan
 from pipeline.score.rows import SEEN, SIDECAR_COLUMNS
 from pipeline.score.standing import Scores, from_rows, read_scores
@@ -37,10 +37,12 @@ class Shard:
     images: list[list[torch.Tensor]] = field(default_factory=list)  # of each batch, of each model: (n, d) float32 on its device
     tokens: list[tuple[np.ndarray, ...]] = field(default_factory=list)  # of each batch, of each tokenizer: (n, L) int32
     dropped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # reason → keys
+    peak_decoder_rss_bytes: int = 0
 
     def add(self, batch: Batch, engine: Engine) -> None:
         """Compute a batch's images and append it."""
         seen = batch.seen
+        self.peak_decoder_rss_bytes = max(self.peak_decoder_rss_bytes, seen.peak_rss_bytes)
         for each in seen.dropped:
             self.dropped[each.reason].append(each.key)
         if len(seen.rows):
@@ -58,8 +60,11 @@ def told(reports: Sequence[PartReport]) -> dict[str, Any]:
     """The facts of the whole folder: seconds of the models, their share of the shards' time, the most of a GPU's memory."""
     took_s = sum(report.facts.get("_took_s", 0.0) for report in reports)
     model_s = sum(report.facts.get("model_s", 0.0) for report in reports)
-    peak = max((report.facts.get("_peak_gpu_bytes", 0) for report in reports), default=0)
-    return {"model_s": round(model_s, 3), "model_share": round(model_s / took_s, 3) if took_s else 0.0, "peak_gpu_bytes": peak}
+    peaks = {
+        name.removeprefix("_"): max((report.facts.get(name, 0) for report in reports), default=0)
+        for name in ("_peak_gpu_bytes", "_peak_decoder_rss_bytes")
+    }
+    return {"model_s": round(model_s, 3), "model_share": round(model_s / took_s, 3) if took_s else 0.0, **peaks}
 
 
 def score_shard(config: ScoreConfig, part: Part, folder: PartFolder) -> PartReport:
@@ -89,21 +94,30 @@ def _standing(folder: str, name: str) -> PartReport | None:
 def _seen(config: ScoreConfig, plan: Plan, part: Part, kept: Scores | None) -> tuple[Scores, PartReport]:
     """What the plan's models make of a tar, beside what is kept, and the account of it."""
     (path,) = part.inputs
-    engine, shard, began = the_engine(config, plan.models), Shard(), perf_counter()
+    engine, began = the_engine(config, plan.models), perf_counter()
     engine.read_model_s()
-    told = read_sidecar(path, SIDECAR_COLUMNS)
+    with device_errors(engine.device):
+        reader, shard = _read(path, engine)
+        found = _of_models(plan, shard, engine)
+    rows = from_rows(shard.rows, SEEN, part.name)
+    if kept is not None:
+        _require_same_rows(kept, rows, path)
+    scores = (kept or rows).with_columns(*found)
+    times = {"model_s": round(engine.read_model_s(), 3), "_took_s": round(perf_counter() - began, 3)}
+    peaks = {"_peak_gpu_bytes": engine.peak_gpu_bytes(), "_peak_decoder_rss_bytes": shard.peak_decoder_rss_bytes}
+    return scores, _report(part, reader, shard, {**times, **peaks})
+
+
+def _read(path: str, engine: Engine) -> tuple[TarReader, Shard]:
+    """What came of a tar's samples, and the reader that tells how it ended. Raises UserError where it is none."""
+    told, shard = read_sidecar(path, SIDECAR_COLUMNS), Shard()
     with io.open_read(path) as file:
         reader = TarReader(file)
         for batch in batches(reader, told, engine.decoders, path=io.url_to_fs(path)[1] if io.is_local(path) else None):
             shard.add(batch, engine)
     if reader.damage and not shard.rows and not shard.dropped:
         raise UserError(f"{path}: not a readable tar ({reader.damage})")
-    rows = from_rows(shard.rows, SEEN, part.name)
-    if kept is not None:
-        _require_same_rows(kept, rows, path)
-    scores = (kept or rows).with_columns(*_of_models(plan, shard, engine))
-    facts = {"model_s": round(engine.read_model_s(), 3), "_took_s": round(perf_counter() - began, 3)}
-    return scores, _report(part, reader, shard, {**facts, "_peak_gpu_bytes": engine.peak_gpu_bytes()})
+    return reader, shard
 
 
 def _of_models(plan: Plan, shard: Shard, engine: Engine) -> tuple[dict[pa.Field, pa.Array], dict[str, np.ndarray]]:

@@ -1,5 +1,6 @@
 """A shard's samples as every stage takes them: one notion of uid, caption, image and of what is dropped."""
 
+import hashlib
 import io
 import json
 import tarfile
@@ -45,11 +46,22 @@ def test_a_whole_sample_is_a_pair():
         ({"txt": "absent"}, "no_caption"),
         ({"txt": "absent", "json": {"uid": UID, "caption": 3}}, "no_caption"),
         ({"json": {}}, "no_uid"),
+        ({"json": {"url": ""}}, "no_uid"),
         ({"json": {"uid": "xy"}}, "no_uid"),
     ],
 )
 def test_what_lacks_a_part_is_dropped_by_a_named_reason(members: dict, reason: str):
     assert pair_of(sample(**members), {}) == Dropped("k", reason)
+
+
+def test_a_pair_without_a_uid_gets_that_of_its_caption_and_url():
+    url = "http://a.example/é.jpg"
+    pair = pair_of(sample(json={"url": url, "uid": None}, txt="naïve".encode()), {})
+    assert pair.uid == hashlib.md5(f"naïve{url}".encode()).hexdigest()
+    assert (
+        pair_of(sample(json={"caption": "a fox"}, txt="absent"), {"url": url}).uid
+        == hashlib.md5(f"a fox{url}".encode()).hexdigest()
+    )
 
 
 def test_null_in_the_json_leaves_what_the_sidecar_says():

@@ -101,6 +101,7 @@ def joined(parts: Sequence[Seen]) -> Seen:
         slots=np.concatenate([part.slots for part in parts]),
         tokens=tuple(np.concatenate(each) for each in zip(*(part.tokens for part in good), strict=True)),
         dropped=tuple(dropped for part in parts for dropped in part.dropped),
+        peak_rss_bytes=max(part.peak_rss_bytes for part in parts),
     )
 
 

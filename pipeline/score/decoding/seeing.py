@@ -16,6 +16,7 @@ import pipeline.torchvision_ops  # noqa: F401 - before open_clip, which imports 
 # isort: split
 import open_clip.tokenizer  # noqa: F401 - tokenizers arrive pickled: what they are made of is here before processes are forked
 
+from pipeline.manifest import peak_rss_bytes
 from pipeline.samples import Dropped, Located, Pair, Sample, pair_of
 from pipeline.score.decoding.image import BrokenImageError
 from pipeline.score.decoding.phash import phash
@@ -58,6 +59,7 @@ class Seen:
     slots: np.ndarray  # (n,) int64: where in the buffer the pixels of row i are
     tokens: tuple[np.ndarray, ...]  # (n, L) int32 for each tokenizer
     dropped: tuple[Dropped, ...]
+    peak_rss_bytes: int = 0  # of the process, so far
 
 
 _sight: list[Sight] = []  # one, in a process that was set up
@@ -87,6 +89,7 @@ def see(chunk: Chunk) -> Seen:
         slots=np.array(slots, np.int64),
         tokens=tuple(_tokens(tokenizer, texts) for tokenizer in sight.tokenizers),
         dropped=tuple(dropped),
+        peak_rss_bytes=peak_rss_bytes(),
     )
 
 

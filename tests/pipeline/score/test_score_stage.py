@@ -266,3 +266,27 @@ def test_shards_weights_and_scores_may_all_lie_behind_urls(shards: Path, tiny, s
     score(shards)
     assert fs.cat_file("/scored/out/00000.parquet") == (tmp_path / "out" / "00000.parquet").read_bytes()
     fs.rm("/scored", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered\nmore of it"), "cpu: CUDA error: an illegal memory"),
+        (ValueError("one shard's own trouble"), None),
+    ],
+)
+def test_a_device_that_is_lost_ends_the_run_and_other_errors_their_shard(
+    shards: Path, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, error: Exception, message: str | None
+):
+    from pipeline.score.towers import Towers
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Towers, "images", fail)
+    config = ScoreConfig(shards=str(shards), out=str(tmp_path / "out"), model=tiny.name, pretrained=tiny.checkpoint, device="cpu")
+    if message:
+        with pytest.raises(UserError, match=message):
+            run(config)
+    else:
+        assert len(run(config).failed_inputs) == 1
