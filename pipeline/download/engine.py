@@ -6,6 +6,7 @@ share: finished pictures go to a spill file, from which the shard is written in 
 
 import hashlib
 import math
+import os
 import queue
 import resource
 import tempfile
@@ -23,6 +24,7 @@ from pipeline.download.outcomes import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, Fai
 from pipeline.removal import Removal
 from schemas.errors import UserError
 
+_SPILLED_AT_ONCE = 2**18  # bytes
 _WHILE_DECODING_S = 0.02  # how long a finished picture may wait for the fetcher's attention
 _Decoded = queue.SimpleQueue[tuple[int, Future[tuple["Result", bytes]]]]
 # Hex digits → the hash that has so many.
@@ -73,7 +75,7 @@ class Spill:
     """Finished pictures, in order of arrival, in a file that has no name and so vanishes with the process."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=_SPILLED_AT_ONCE)  # noqa: SIM115 - closed by __exit__
         self._end = 0
 
     def __enter__(self) -> Self:
@@ -84,16 +86,13 @@ class Spill:
 
     def add(self, data: bytes) -> int:
         """Keep data; its offset."""
-        offset = self._end
-        self._file.seek(offset)
-        self._file.write(data)
-        self._end += len(data)
-        return offset
+        self._end += self._file.write(data)
+        return self._end - len(data)
 
     def get(self, offset: int, length: int) -> bytes:
         """What was kept at an offset."""
-        self._file.seek(offset)
-        return self._file.read(length)
+        self._file.flush()
+        return os.pread(self._file.fileno(), length, offset)
 
 
 def download(orders: Sequence[Order], settings: EngineSettings, spill: Spill) -> list[Result]:

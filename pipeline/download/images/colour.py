@@ -17,6 +17,7 @@ from pipeline.download.images.flatten import strips
 
 _SAME = 3  # grey levels by which a colour may differ from sRGB's and still be called the same
 _KEPT = 64  # profiles remembered
+_DATE, _ID = slice(24, 36), slice(84, 100)  # of a profile (ICC.1, 7.2): some programs make a new one for every file
 Space = Literal["RGB", "L", "CMYK"]
 _SPACES: dict[Space, str] = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _SRGB = ImageCms.createProfile("sRGB")
@@ -49,14 +50,18 @@ def cmyk_to_rgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 class _Cache:
-    """Profile → transform, None for "leave the pixels alone"; the last used ones, by digest: profiles may be megabytes."""
+    """Profile → transform, None for "leave the pixels alone"; the last used ones, by digest: profiles may be megabytes.
+
+    When a profile was made does not tell it from others.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, ImageCms.ImageCmsTransform | None] = OrderedDict()
 
     def get(self, profile: bytes, space: Space) -> ImageCms.ImageCmsTransform | None:
-        key = hashlib.sha256(space.encode() + profile).digest()
+        told = profile[: _DATE.start] + profile[_DATE.stop : _ID.start] + profile[_ID.stop :]
+        key = hashlib.sha256(space.encode() + told).digest()
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)

@@ -5,6 +5,8 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from pipeline.download.images.plain_exif import plain_tags
+
 _ORIENTATION = 0x0112
 _LONGEST_BLOCK = 2**20  # bytes; a JPEG's is shorter than 2^16, a PNG's could keep Pillow busy
 _LONGEST_VALUE = 1000  # characters; longer ones are blobs
@@ -22,13 +24,18 @@ def read_exif(block: bytes) -> tuple[int, str | None]:
     if len(block) > _LONGEST_BLOCK:
         return 1, None
     try:
-        exif = Image.Exif()
-        exif.load(block)
-        found = {**_described("Image", dict(exif)), **_described("EXIF", dict(exif.get_ifd(ExifTags.IFD.Exif)))}
-        orientation = exif.get(_ORIENTATION, 1)
+        image, camera = plain_tags(block) or _tags_through_pillow(block)
+        found = {**_described("Image", image), **_described("EXIF", camera)}
+        orientation = image.get(_ORIENTATION, 1)
         return (orientation if orientation in range(1, 9) else 1), json.dumps(found)
     except Exception:  # noqa: BLE001 - Pillow raises many types on malformed EXIF; the image itself may be sound
         return 1, None
+
+
+def _tags_through_pillow(block: bytes) -> tuple[dict[int, Any], dict[int, Any]]:
+    exif = Image.Exif()
+    exif.load(block)
+    return dict(exif), dict(exif.get_ifd(ExifTags.IFD.Exif))
 
 
 def _described(group: str, tags: dict[int, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from pipeline.download.images import colour
 from pipeline.download.images.colour import is_srgb
 from pipeline.download.images.image import ImageSettings, make_picture
 
@@ -25,6 +26,13 @@ def test_srgb_is_known_by_what_it_does_whatever_it_is_called():
     assert is_srgb(rgb_profile(SRGB, table, name=b"c2"))
     assert not is_srgb(rgb_profile(ADOBE_RGB, gamma(2.2), name=b"sRGB, it says"))
     assert not is_srgb(rgb_profile(SRGB, gamma(1.0), name=b"sRGB linear"))
+
+
+def test_a_profile_is_known_again_whenever_it_was_made():
+    old = rgb_profile(ADOBE_RGB, gamma(1.9))
+    new = old[:24] + struct.pack(">6H", 2026, 1, 2, 3, 4, 5) + old[36:84] + bytes(range(16)) + old[100:]
+    assert old != new
+    assert colour._transform(old, "RGB") is colour._transform(new, "RGB") is not None
 
 
 def test_no_profile_a_broken_one_and_one_for_other_pixels_leave_colours_alone(make):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.download.images.flatten import on_white
 from pipeline.download.images.image import BadImageError, ImageSettings, make_picture
 from pipeline.download.images.png import SIGNATURE
 
@@ -38,6 +39,13 @@ def test_colours_with_alpha(make):
         assert difference(make.picture(90, 60, kind=kind, mode="RGBA")) <= 1
     assert mean_difference(make.picture(90, 60, kind="WEBP", mode="RGBA")) <= 1
     assert mean_difference(make.picture(90, 60, kind="AVIF", mode="RGBA")) <= LOSSY
+
+
+def test_white_is_mixed_in_exactly_for_every_colour_and_opacity():
+    colour, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    pixels = np.stack([colour, colour[:, ::-1], colour // 2, alpha], axis=-1).astype(np.uint8)
+    mixed = (alpha[..., None] * pixels[..., :3] + (255 - alpha[..., None]) * 255) / 255
+    assert (on_white(pixels) == np.rint(mixed)).all()
 
 
 def test_one_colour_that_stands_for_transparent():
