@@ -25,6 +25,7 @@ from bench.score_figures import AUTO, EXACT, OURS, PEER, WORKLOADS, figures_of, 
 from bench.score_models import REAL, TINY, checkpoint
 from bench.score_shards import KINDS, shards, texts
 from bench.score_sides import Contender, Load, Place, clip_retrieval, rounds_of, webpairs
+from pipeline.clip import fast_precision
 
 _PEER_PACKAGES = ("torch==2.13.0", "clip-retrieval==2.45.0")
 # OpenAI's package, which all_clip imports at its top, takes `packaging` from pkg_resources; later setuptools have it no more.
@@ -32,7 +33,7 @@ _PEER_ALONE = ("setuptools==69.5.1",)
 _TOLD = ("clip_retrieval", "all_clip", "open_clip_torch", "webdataset", "torch", "torchvision", "pillow", "numpy", "setuptools")
 _OUR_LIBRARIES = ("torch", "open_clip_torch", "numpy", "numba", "simplejpeg", "pillow", "pyarrow")
 _FEW = {TINY: 256, REAL: 128}  # pairs of the runs that are subtracted
-_MANY = {TINY: 4352, REAL: 1152}
+_MANY = {TINY: 2304, REAL: 640}
 _ROUNDS_AT_LEAST, _GPU_PAIRS, _GPU_SHARDS = 3, 60_000, 12
 
 
@@ -57,7 +58,7 @@ def main() -> None:
     sides = (
         webpairs(OURS, *fp32),
         webpairs(EXACT, *fp32, "--preprocess", "exact"),
-        webpairs(AUTO),
+        *([webpairs(AUTO)] if fast_precision(on_gpu=False) != "fp32" else []),
         clip_retrieval(PEER, python, len(cores)),
     )
     found = Found()
@@ -82,7 +83,7 @@ def _options() -> argparse.ArgumentParser:
     gpu = "cuda" if torch.cuda.is_available() else None
     parser.add_argument("--rounds", type=int, default=_ROUNDS_AT_LEAST, help="how often each side runs, in turn (3)")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="how many cores the sides get (all)")
-    parser.add_argument("--pairs", type=int, help="pairs of the larger runs (4352 around the model, 1152 of whole commands)")
+    parser.add_argument("--pairs", type=int, help="pairs of the larger runs (2304 around the model, 640 of whole commands)")
     parser.add_argument("--only", choices=WORKLOADS, nargs="+", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)} these alone")
     parser.add_argument(
         "--device", default=gpu, help="where score is measured against the device's limits (cuda where there is one)"

@@ -29,7 +29,6 @@ class Workload:
 WORKLOADS = {
     "around_web": Workload(kind="web", model=TINY, sides=(OURS, EXACT, PEER)),
     "around_256": Workload(kind="256", model=TINY, sides=(OURS, EXACT, PEER)),
-    "whole_web": Workload(kind="web", model=REAL, sides=(OURS, PEER)),
     "whole_256": Workload(kind="256", model=REAL, sides=(OURS, AUTO, PEER)),
 }
 

@@ -18,12 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import io
+from pipeline.tar_headers import PlainHeaders
 from schemas.errors import UserError
 
 Content = TypeVar("Content")
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _UID = re.compile(r"[0-9a-f]{32}")
+_CUT_SHORT = "unexpected end of data"  # as tarfile says it
 MEMBER_LIMIT_BYTES = 256 * 2**20  # far above any image worth training on; one member is held in memory
 
 
@@ -84,16 +86,28 @@ class TarReader:
     _archive: Any = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[Sample]:
-        for key, members in groupby(self._members("r|", _content), key=lambda member: member[0]):
+        for key, members in groupby(self._through_tarfile("r|", _content), key=lambda member: member[0]):
             yield Sample(key, {suffix: content for _, suffix, content in members})
 
     def located(self) -> Iterator[Located]:
         """Instead of the samples, where they are: of a file on this machine only headers are read, and contents passed over."""
-        place = partial(_place, os.fstat(self.file.fileno()).st_size)
-        for key, members in groupby(self._members("r:", place), key=lambda member: member[0]):
+        for key, members in groupby(self._places(), key=lambda member: member[0]):
             yield Located(key, {suffix: at for _, suffix, at in members})
 
-    def _members(
+    def _places(self) -> Iterator[tuple[str, str, Place | None]]:
+        tar_bytes = os.fstat(self.file.fileno()).st_size
+        headers = PlainHeaders(self.file.fileno())
+        for name, offset, size in headers:
+            if offset + size > tar_bytes:
+                self.damage = _CUT_SHORT
+                return
+            self.bytes_read += size
+            yield *split_name(name), Place(offset, size) if size <= MEMBER_LIMIT_BYTES else None
+        if not headers.ended:
+            self.file.seek(headers.offset)
+            yield from self._through_tarfile("r:", partial(_place, tar_bytes))
+
+    def _through_tarfile(
         self, mode: Literal["r|", "r:"], content: Callable[[tarfile.TarFile, tarfile.TarInfo], Content]
     ) -> Iterator[tuple[str, str, Content | None]]:
         try:
@@ -117,7 +131,7 @@ def _content(archive: tarfile.TarFile, header: tarfile.TarInfo) -> bytes | None:
 
 def _place(tar_bytes: int, _: tarfile.TarFile, header: tarfile.TarInfo) -> Place:
     if header.offset_data + header.size > tar_bytes:
-        raise tarfile.ReadError("unexpected end of data")
+        raise tarfile.ReadError(_CUT_SHORT)
     return Place(header.offset_data, header.size)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from multiprocessing import active_children, current_process, get_context, parent_process
+from multiprocessing import active_children, current_process, forkserver, get_context, parent_process
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ def worker_processes(
     others = set(active_children())
     context = get_context("forkserver")
     if ready is not None:
-        context.set_forkserver_preload(["__main__", ready])
+        _preload(ready)
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(set_up,))
     try:
         yield pool
@@ -43,6 +43,16 @@ def worker_processes(
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def warm_up(ready: str) -> None:
+    """Have the server started from which workers are forked, so that it imports the module `ready` while this process goes on."""
+    _preload(ready)
+    forkserver.ensure_running()
+
+
+def _preload(ready: str) -> None:
+    get_context("forkserver").set_forkserver_preload(["__main__", ready])
 
 
 def each_in_a_worker(

@@ -72,10 +72,12 @@ class ScoreConfig(StageConfig):
 def run(config: ScoreConfig, spark: Any = None) -> Manifest:
     """Score every tar of the folder, one part each. Raises UserError for a model, checkpoint or folder that will not do."""
     from pipeline import io
+    from pipeline.score.decoding.decoders import READY
     from pipeline.score.engine import release, require_models
     from pipeline.score.text_scorers import require_distinct
     from pipeline.score.work import has_all, score_shard, told
     from pipeline.stage import Part, run_stage
+    from pipeline.workers import warm_up
     from schemas.errors import UserError
 
     plan, share = plan_of(config), _share(config, spark)
@@ -86,7 +88,11 @@ def run(config: ScoreConfig, spark: Any = None) -> Manifest:
     plan = plan.pinned(on_gpu=_on_gpu(config, spark))
     config = replace(config, plan=plan, columns=plan.identities(config.preprocess))
     if spark is None:
+        if config.workers == 1:
+            warm_up(READY)
         require_models(plan.models, config.device)
+        if config.workers > 1:
+            release()
     parts = [Part(name=io.stem(path), inputs=(path,)) for path in tars]
     try:
         return run_stage(

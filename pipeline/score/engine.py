@@ -1,5 +1,6 @@
 """What a process scores with: the models of a plan on their device, and the processes that decode for them. Made once."""
 
+import functools
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,13 @@ import torch
 
 from pipeline.clip import Clip, choose_device, load_clip
 from pipeline.devices import device_here
-from pipeline.score.decoding.decoders import Decoders
+from pipeline.score.decoding.decoders import READY, Decoders
 from pipeline.score.decoding.pixels import Recipe, recipe_of
 from pipeline.score.decoding.seeing import Sight
 from pipeline.score.decoding.slab import Slab
 from pipeline.score.plan import ModelSpec
 from pipeline.score.towers import Towers
+from pipeline.workers import warm_up
 from schemas.errors import LostDeviceError, UserError
 
 if TYPE_CHECKING:
@@ -57,9 +59,7 @@ class Engine:
         on_gpu = setting.device.startswith("cuda")
         if on_gpu:
             torch.cuda.set_device(setting.device)  # whose streams the clocks and the models mean
-        clips = [
-            load_clip(spec.model, spec.pretrained, device=setting.device, precision=spec.precision) for spec in setting.models
-        ]
+        clips = [_clip(spec, setting.device) for spec in setting.models]
         recipes = _shares([_recipe(clip, setting.exact) for clip in clips])
         tokenizers = _shares([pickle.dumps(clip.tokenizer) for clip in clips])
         self._towers = [Towers(clip) for clip in clips]
@@ -135,7 +135,8 @@ def the_engine(config: "ScoreConfig", models: tuple[ModelSpec, ...]) -> Engine:
         exact=config.preprocess == "exact",
     )
     if setting not in _engines:
-        release()
+        _close()
+        warm_up(READY)
         Finalize(None, release, exitpriority=_BEFORE_QUEUES)
         if config.workers > 1 and not device.startswith("cuda"):
             torch.set_num_threads(_cores(config.workers))
@@ -144,7 +145,12 @@ def the_engine(config: "ScoreConfig", models: tuple[ModelSpec, ...]) -> Engine:
 
 
 def release() -> None:
-    """Let go of the engine, if there is one."""
+    """Let go of the engine, if there is one, and of all models."""
+    _close()
+    _clip.cache_clear()
+
+
+def _close() -> None:
     while _engines:
         _engines.popitem()[1].close()
 
@@ -153,7 +159,12 @@ def require_models(models: Sequence[ModelSpec], device: str) -> None:
     """Raises UserError where one of the models cannot be had. For telling once, before any part."""
     place = choose_device(device_here(device))
     for spec in models:
-        load_clip(spec.model, spec.pretrained, device=place, precision=spec.precision)
+        _clip(spec, place)
+
+
+@functools.cache
+def _clip(spec: ModelSpec, device: str) -> Clip:
+    return load_clip(spec.model, spec.pretrained, device=device, precision=spec.precision)
 
 
 def _cores(processes: int) -> int:

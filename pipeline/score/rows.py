@@ -1,6 +1,6 @@
 """What a shard tells of a sample, in its json and its sidecar parquet → the columns of scores. All of it is untrusted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ _TOLD = tuple(
     in {"original_width", "original_height", "face_bboxes", "sha256", "lang", "lang_prob", "page_url", "license_url", "opted_out"}
 )
 
+_UNFITTING = (pa.ArrowException, OverflowError, TypeError, ValueError)  # what Arrow says to a value of another type
 SIDECAR_COLUMNS = ("uid", "caption", "url", *(field.name for field in _TOLD))
 
 
@@ -28,21 +29,32 @@ def schema_with(columns: Iterable[pa.Field]) -> pa.Schema:
     return pa.schema([*SCORES, *(others[name] for name in sorted(others))], metadata=SCORES.metadata)
 
 
-def told_columns(told: Mapping[str, Any]) -> dict[str, Any]:
+def told_columns(told: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
     """The columns that are taken over as they stand; null where a value is missing or of another type."""
-    return {"url": clean(told.get("url")) or "", **{field.name: _fitting(told.get(field.name), field) for field in _TOLD}}
+    urls = pa.array([clean(each.get("url")) or "" for each in told], pa.string())
+    return {"url": urls, **{field.name: _column([each.get(field.name) for each in told], field) for field in _TOLD}}
+
+
+def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    likely = [_likely(value, field) for value in values]
+    try:
+        return pa.array(likely, field.type, from_pandas=True)
+    except _UNFITTING:
+        return pa.array([_fitting(value, field) for value in likely], field.type)
+
+
+def _likely(value: Any, field: pa.Field) -> Any:
+    """A value that Arrow takes for the column's type, or refuses at once."""
+    if isinstance(value, str):
+        return clean(value)
+    return value if field.name != "face_bboxes" or _are_boxes(value) else None
 
 
 def _fitting(value: Any, field: pa.Field) -> Any:
-    if isinstance(value, str):
-        value = clean(value)
-    if field.name == "face_bboxes" and not _are_boxes(value):
-        return None
     try:
-        fitted = pa.array([value], field.type, from_pandas=True)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return pa.array([value], field.type, from_pandas=True)[0].as_py()
+    except _UNFITTING:
         return None
-    return fitted[0].as_py()
 
 
 def _are_boxes(value: Any) -> bool:

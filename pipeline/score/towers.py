@@ -12,6 +12,8 @@ import torch
 from pipeline.clip import Clip
 
 _TRIMMED_TO = 8  # tokens: on a GPU lengths are rounded up to a multiple, so that few shapes occur
+_ON_CPU = 32  # images or texts at once, of a batch: more are no faster, and texts would be cut to the longest of more
+_STRETCH = 1.3  # the longest text of those computed at once ÷ the shortest
 _AHEAD = 2  # batches given to a GPU before the first of them has been computed
 
 
@@ -26,16 +28,17 @@ class Towers:
         shape = (3, 1, 1)
         self._mean = torch.tensor(clip.mean, device=clip.device).view(shape)
         self._std = torch.tensor(clip.std, device=clip.device).view(shape)
+        self._values: torch.Tensor | None = None  # made once: new memory for each batch costs a CPU more than what is done in it
         self._causal = _causal_tower(clip.model)
 
     @torch.inference_mode()
     def images(self, pixels: np.ndarray) -> torch.Tensor:
         """Unit embeddings (n, d) float32 of images (n, height, width, 3) uint8, which may change when this has returned."""
         there = self._uploaded(torch.from_numpy(pixels))
+        step = len(pixels) if self._uploads else _ON_CPU
         with self.clock:
-            # As torchvision's ToTensor and Normalize compute it, so that float32 gives their very bits.
-            values = there.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
-            return _unit(self.clip.model.encode_image(values.to(self.clip.dtype)))  # type: ignore[operator]
+            found = [self._images(there[at : at + step]) for at in range(0, len(pixels), step)]
+        return torch.cat(found)
 
     @torch.inference_mode()
     def texts(self, tokens: np.ndarray, size: int) -> torch.Tensor:
@@ -46,7 +49,8 @@ class Towers:
         """
         lengths = self._lengths(tokens)
         order = np.argsort(lengths, kind="stable")
-        found = [self._texts(tokens[some], int(lengths[some].max())) for some in _runs(order, size)]
+        most = size if self._uploads else min(size, _ON_CPU)
+        found = [self._texts(tokens[some], int(lengths[some].max())) for some in _runs(order, lengths, most)]
         back = torch.from_numpy(np.argsort(order, kind="stable")).to(self.clip.device)
         return torch.cat(found)[back] if found else torch.empty(0, self.width, device=self.clip.device)
 
@@ -54,6 +58,14 @@ class Towers:
     def width(self) -> int:
         """The number of dimensions of the embeddings."""
         return self.texts(self.clip.tokenizer([""]).numpy(), 1).shape[1]
+
+    def _images(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self._values is None or len(self._values) < len(pixels):
+            self._values = torch.empty((len(pixels), 3, *pixels.shape[1:3]), device=self.clip.device)
+        values = self._values[: len(pixels)].copy_(pixels.permute(0, 3, 1, 2))
+        # As torchvision's ToTensor and Normalize compute it, so that float32 gives their very bits.
+        values.div_(255).sub_(self._mean).div_(self._std)
+        return _unit(self.clip.model.encode_image(values.to(self.clip.dtype)))  # type: ignore[operator]
 
     def _texts(self, tokens: np.ndarray, length: int) -> torch.Tensor:
         there = torch.from_numpy(tokens[:, :length]).to(self.clip.device).long()
@@ -149,9 +161,14 @@ def _unit(vectors: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
 
-def _runs(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for at in range(0, len(order), size):
-        yield order[at : at + size]
+def _runs(order: np.ndarray, lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Indices in `order`, which is by length, in runs of at most `most` whose lengths are not far apart."""
+    begin = 0
+    while begin < len(order):
+        longest = _STRETCH * lengths[order[begin]]
+        near = np.searchsorted(lengths[order[begin : begin + most]], longest, side="right")
+        yield order[begin : begin + int(near)]
+        begin += int(near)
 
 
 def _causal_tower(model: Any) -> Any:

@@ -15,7 +15,7 @@ from pipeline.score.decoding.seeing import Chunk, Seen, Sight, see, set_up
 from pipeline.score.rows import SEEN
 from pipeline.workers import worker_processes
 
-_READY = "pipeline.score.decoding.seeing"  # what they are forked with
+READY = "pipeline.score.decoding.seeing"  # what they are forked with
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Decoders:
         self.sight.slab.close()
 
     def _started(self, count: int) -> ProcessPoolExecutor:
-        return self._stack.enter_context(worker_processes(count, ready=_READY, set_up=partial(set_up, self.sight)))
+        return self._stack.enter_context(worker_processes(count, ready=READY, set_up=partial(set_up, self.sight)))
 
     def _begun(self, chunk: Chunk) -> "Future[Seen]":
         try:
@@ -87,7 +87,7 @@ class Decoders:
 
     def _seen_or_none(self, chunk: Chunk) -> Seen | None:
         try:
-            with worker_processes(1, ready=_READY, set_up=partial(set_up, self.sight)) as pool:
+            with worker_processes(1, ready=READY, set_up=partial(set_up, self.sight)) as pool:
                 return pool.submit(see, chunk).result()
         except BrokenProcessPool:
             return None

@@ -75,19 +75,23 @@ def set_up(sight: Sight) -> None:
 def see(chunk: Chunk) -> Seen:
     """Read, decode and resize the samples of a chunk, and tokenize their captions, in a process that was set up."""
     (sight,) = _sight
-    rows, slots, dropped = [], [], []
+    rows, told_of, slots, dropped = [], [], [], []
     for slot, pair in enumerate(_pairs(chunk), start=chunk.slot):
-        row = pair if isinstance(pair, Dropped) else _see(pair, sight, chunk.buffer, slot)
-        if isinstance(row, Dropped):
+        if isinstance(pair, Dropped):
+            dropped.append(pair)
+        elif isinstance(row := _see(pair, sight, chunk.buffer, slot), Dropped):
             dropped.append(row)
         else:
             rows.append(row)
+            told_of.append(pair.told)
             slots.append(slot)
-    texts = [row["text"] for row in rows]
+    columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    told = told_columns(told_of)
+    arrays = [told[field.name] if field.name in told else pa.array(columns.get(field.name, []), field.type) for field in SEEN]
     return Seen(
-        rows=pa.RecordBatch.from_pylist(rows, SEEN),
+        rows=pa.RecordBatch.from_arrays(arrays, schema=SEEN),
         slots=np.array(slots, np.int64),
-        tokens=tuple(_tokens(tokenizer, texts) for tokenizer in sight.tokenizers),
+        tokens=tuple(_tokens(tokenizer, columns.get("text", [])) for tokenizer in sight.tokenizers),
         dropped=tuple(dropped),
         peak_rss_bytes=peak_rss_bytes(),
     )
@@ -119,9 +123,8 @@ def _see(pair: Pair, sight: Sight, buffer: int, slot: int) -> dict[str, Any] | D
     for number, view in enumerate(picture.seen):
         sight.slab.pixels(buffer, number)[slot] = view
     height, width = picture.rgb.shape[:2]
-    hashes = {"phash": phash(picture.rgb), "stored_sha256": hashlib.sha256(pair.image).hexdigest()}
     known = {"uid": pair.uid, "text": pair.caption, "key": pair.key, "width": width, "height": height}
-    return {**known, **told_columns(pair.told), **hashes}
+    return {**known, "phash": phash(picture.rgb), "stored_sha256": hashlib.sha256(pair.image).hexdigest()}
 
 
 def _tokens(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:

@@ -170,7 +170,7 @@ def test_a_cut_tar_is_partial_and_one_that_is_no_tar_has_failed(
     words = ["score", "--shards", str(shards), "--out", str(tmp_path / "out"), "--model", tiny.name, "--column", "tiny"]
     assert main([*words, "--pretrained", tiny.checkpoint]) == 1
     err = capsys.readouterr().err
-    assert f"partial: {cut}: unexpected end of data" in err
+    assert f"partial: {cut}: no end-of-archive mark: cut short" in err
     assert "00002.tar: not a readable tar" in err
     assert 0 < pq.read_metadata(tmp_path / "out" / "00001.parquet").num_rows < 7
     assert not (tmp_path / "out" / "00002.parquet").exists()

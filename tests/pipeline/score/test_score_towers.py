@@ -73,8 +73,8 @@ def test_short_texts_are_computed_short(tiny):
     clip = load_clip(tiny.name, tiny.checkpoint)
     lengths = []
     clip.model.token_embedding.register_forward_hook(lambda _, inputs, __: lengths.append(tuple(inputs[0].shape)))
-    Towers(clip).texts(clip.tokenizer(["a b c d e f", "a", "a b"]).numpy(), 2)
-    assert lengths == [(2, 4), (1, 8)]
+    Towers(clip).texts(clip.tokenizer(["a b c d e f", "a", "a b c d e", "a", "a"]).numpy(), 2)
+    assert lengths == [(2, 3), (1, 3), (2, 8)]
 
 
 def test_images_have_open_clips_embeddings_bit_for_bit(tiny, picture):
