@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from pipeline.shares import local_rank
 from pipeline.workers import worker_index
@@ -71,13 +72,28 @@ def spark_gpu_address() -> str | None:
 
     A task runs where Spark's modules are loaded already: nothing is imported here that scoring without Spark does not need.
     """
-    if "pyspark" not in sys.modules:
-        return None
-    from pyspark import TaskContext
-
-    task = TaskContext.get()
+    task = _spark_task()
     given = task.resources().get("gpu") if task else None
     return str(given.addresses[0]) if given and given.addresses else None
 
 
-__all__ = ["device_for", "device_here", "spark_gpu_address"]
+def cores_here(*, workers: int = 1) -> int:
+    """How many cores are for this process, which is one of `workers` that one command has started on this machine.
+
+    Of those it may run on, what torchrun's other processes here leave it; in a Spark task, the task's.
+    """
+    task = _spark_task()
+    own = task.cpus() if task else len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, own // workers)
+
+
+def _spark_task() -> Any:
+    """The task in which this process is, None outside of one."""
+    if "pyspark" not in sys.modules:
+        return None
+    from pyspark import TaskContext
+
+    return TaskContext.get()
+
+
+__all__ = ["cores_here", "device_for", "device_here", "spark_gpu_address"]

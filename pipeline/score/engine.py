@@ -1,7 +1,6 @@
 """What a process scores with: the models of a plan on their device, and the processes that decode for them. Made once."""
 
 import functools
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.clip import Clip, choose_device, load_clip
-from pipeline.devices import device_here
+from pipeline.devices import cores_here, device_here
 from pipeline.score.decoding.decoders import READY, Decoders
 from pipeline.score.decoding.pixels import Recipe, recipe_of
 from pipeline.score.decoding.seeing import Sight
@@ -105,6 +104,8 @@ class Engine:
 
     def close(self) -> None:
         """End the decoders. The models are gone with the last reference."""
+        if self.device.startswith("cuda"):
+            _unpin(self.decoders.sight.slab.memory)
         self.decoders.close()
 
 
@@ -126,20 +127,20 @@ _engines: dict[Setting, Engine] = {}  # one at most
 
 def the_engine(config: "ScoreConfig", models: tuple[ModelSpec, ...]) -> Engine:
     """The engine for these models; every part that this process does with the same shares it."""
-    device = choose_device(device_here(config.device, workers=config.workers))
+    device, cores = choose_device(device_here(config.device, workers=config.workers)), cores_here(workers=config.workers)
     setting = Setting(
         models=models,
         device=device,
         batch_size=config.batch_size,
-        decoders=config.decoders or _default_decoders(device, config.workers),
+        decoders=config.decoders or _default_decoders(device, cores),
         exact=config.preprocess == "exact",
     )
     if setting not in _engines:
         _close()
         warm_up(READY)
-        Finalize(None, release, exitpriority=_BEFORE_QUEUES)
+        _release_at_exit()
         if config.workers > 1 and not device.startswith("cuda"):
-            torch.set_num_threads(_cores(config.workers))
+            torch.set_num_threads(cores)
         _engines[setting] = Engine(setting)
     return _engines[setting]
 
@@ -148,6 +149,11 @@ def release() -> None:
     """Let go of the engine, if there is one, and of all models."""
     _close()
     _clip.cache_clear()
+
+
+@functools.cache
+def _release_at_exit() -> None:
+    Finalize(None, release, exitpriority=_BEFORE_QUEUES)
 
 
 def _close() -> None:
@@ -167,12 +173,7 @@ def _clip(spec: ModelSpec, device: str) -> Clip:
     return load_clip(spec.model, spec.pretrained, device=device, precision=spec.precision)
 
 
-def _cores(processes: int) -> int:
-    return max(1, len(os.sched_getaffinity(0)) // processes)
-
-
-def _default_decoders(device: str, processes: int) -> int:
-    cores = _cores(processes)
+def _default_decoders(device: str, cores: int) -> int:
     return min(_MOST_DECODERS, cores if device.startswith("cuda") else max(1, cores // 2))
 
 
@@ -190,3 +191,7 @@ def _pin(memory: np.ndarray) -> None:
     status = torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)  # type: ignore[no-untyped-call]
     if int(status):
         raise RuntimeError(f"cudaHostRegister of {memory.nbytes} bytes: status {int(status)}")
+
+
+def _unpin(memory: np.ndarray) -> None:
+    torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ _AHEAD = 2  # batches given to a GPU before the first of them has been computed
 
 
 class Towers:
-    """One model in evaluation mode. Embeddings stay on its device until they are asked for with `rows`."""
+    """One model in evaluation mode. Embeddings stay on its device."""
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip

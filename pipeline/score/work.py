@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -74,13 +75,13 @@ def score_shard(config: ScoreConfig, part: Part, folder: PartFolder) -> PartRepo
     """
     before = _standing(folder.folder, part.name)
     there = tuple(before.facts.get(COLUMNS_FACT, ())) if before else ()
-    kept = read_scores(folder.folder, part.name) if there else None
-    whole = before is not None and not before.damaged  # else its tar may have been mended since
+    whole = before is not None and not before.damaged  # else its tar may have been mended since, and all is asked for anew
     plan = config.plan.only([name for name in config.plan.names if not (whole and name in there)])
-    if before is None or kept is None or plan.models or not whole:
-        scores, account = _seen(config, plan, part, kept)
-    else:
+    kept = read_scores(folder.folder, part.name) if set(there).difference(plan.names) else None
+    if before is not None and kept is not None and whole and not plan.models:
         scores, account = kept, before
+    else:
+        scores, account = _seen(config, plan, part, kept)
     _with_rest(plan, scores).write(folder, part.name)
     return replace(account, facts={**account.facts, COLUMNS_FACT: sorted({*there, *plan.names})})
 
@@ -113,8 +114,10 @@ def _read(path: str, engine: Engine) -> tuple[TarReader, Shard]:
     told, shard = read_sidecar(path, SIDECAR_COLUMNS), Shard()
     with io.open_read(path) as file:
         reader = TarReader(file)
-        for batch in batches(reader, told, engine.decoders, path=io.url_to_fs(path)[1] if io.is_local(path) else None):
-            shard.add(batch, engine)
+        place = io.url_to_fs(path)[1] if io.is_local(path) else None
+        with closing(batches(reader, told, engine.decoders, path=place)) as found:
+            for batch in found:
+                shard.add(batch, engine)
     if reader.damage and not shard.rows and not shard.dropped:
         raise UserError(f"{path}: not a readable tar ({reader.damage})")
     return reader, shard
@@ -153,7 +156,7 @@ def _require_same_rows(kept: Scores, rows: Scores, path: str) -> None:
     if not kept.table["key"].equals(rows.table["key"]):
         raise UserError(
             f"{path}: has other pairs now ({len(rows.table)}) than when it was scored ({len(kept.table)}); score into another "
-            f"--out, or ask for all models at once after removing the shard's .parquet and .npz"
+            f"--out, or remove the shard's .parquet and .npz and ask for all that they held"
         )
 
 

@@ -8,7 +8,7 @@ from io import BytesIO
 
 import pytest
 
-from pipeline.devices import device_for, device_here, spark_gpu_address
+from pipeline.devices import cores_here, device_for, device_here, spark_gpu_address
 from pipeline.workers import each_in_a_worker, worker_index, worker_processes
 from schemas.errors import UserError
 
@@ -24,6 +24,20 @@ def test_auto_without_a_gpu_is_the_cpu():
 
 def test_auto_of_a_process_alone_is_the_first_gpu():
     assert device_for("auto", gpus=4) == "cuda:0"
+
+
+@pytest.mark.parametrize(("local", "workers", "share"), [(None, 1, 1), (None, 2, 2), ("2", 1, 2), ("2", 2, 4), ("0", 1, 1)])
+def test_processes_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch, local: str | None, workers: int, share: int):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    assert cores_here(workers=workers) == 16 // share
+
+
+def test_a_process_has_one_core_at_least(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "999")
+    assert cores_here(workers=3) == 1
 
 
 @pytest.mark.parametrize(

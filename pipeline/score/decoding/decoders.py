@@ -1,7 +1,7 @@
 """Processes that see: chunks of samples in; rows and tokens out, pixels in the slab. One that dies costs one sample."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -51,6 +51,11 @@ class Decoders:
             seen = self._open[number].answer.result()
         del self._open[number]
         return seen
+
+    def give_up(self) -> None:
+        """Have nothing seen that was not asked for yet: when this returns, no process is at any of it."""
+        wait([ticket.answer for ticket in self._open.values()])
+        self._open.clear()
 
     def close(self) -> None:
         """End the processes, and let go of the memory."""

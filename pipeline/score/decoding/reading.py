@@ -1,7 +1,7 @@
 """A shard's tar → batches in the slab, decoded ahead of the model, in the tar's order."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,23 +21,28 @@ class Batch:
     seen: Seen
 
 
-def batches(reader: TarReader, told: Mapping[str, dict[str, Any]], decoders: Decoders, *, path: str | None) -> Iterator[Batch]:
+def batches(
+    reader: TarReader, told: Mapping[str, dict[str, Any]], decoders: Decoders, *, path: str | None
+) -> Generator[Batch, None, None]:
     """The samples of a tar, as many to a batch as the slab has slots.
 
     `told` has the rows of the sidecar by key. `path` is where the decoders find the tar, if it is on this machine: then this
-    process reads no more of it than headers.
+    process reads no more of it than headers. Close it where it is not read to its end.
     """
     samples: Iterator[Sample | Located] = iter(reader) if path is None else reader.located()
     slab = decoders.sight.slab
     free, ahead = deque(range(slab.buffers)), deque[tuple[int, list[int]]]()
-    while True:
-        while free and (numbers := _submitted(samples, told, decoders, path=path, buffer=free[0])):
-            ahead.append((free.popleft(), numbers))
-        if not ahead:
-            return
-        buffer, numbers = ahead.popleft()
-        yield Batch(buffer, joined([decoders.result(number) for number in numbers]))
-        free.append(buffer)
+    try:
+        while True:
+            while free and (numbers := _submitted(samples, told, decoders, path=path, buffer=free[0])):
+                ahead.append((free.popleft(), numbers))
+            if not ahead:
+                return
+            buffer, numbers = ahead.popleft()
+            yield Batch(buffer, joined([decoders.result(number) for number in numbers]))
+            free.append(buffer)
+    finally:
+        decoders.give_up()  # where not all was asked for: nothing of it may come to stand among the next tar's pixels
 
 
 def _submitted(

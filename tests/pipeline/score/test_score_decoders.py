@@ -5,6 +5,7 @@ import os
 import signal
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,20 @@ def test_decoders_that_are_killed_from_outside_cost_nothing(decoders, tmp_path: 
                 for process in list(decoders._pool._processes.values()):
                     os.kill(process.pid, signal.SIGKILL)
     assert keys == [f"{i:09d}" for i in range(40)]
+
+
+def test_what_was_given_up_does_not_come_to_stand_among_the_next_tars_pixels(
+    decoders, tmp_path: Path, request: pytest.FixtureRequest
+):
+    sample, picture, write_tar = (request.getfixturevalue(name) for name in ("sample", "picture", "write_tar"))
+    given_up = write_tar(tmp_path / "a.tar", [m for i in range(100, 140) for m in sample(i, jpg=picture(i, size=(900, 700)))])
+    wanted = write_tar(tmp_path / "b.tar", [m for i in range(20) for m in sample(i)])
+    for _ in range(3):
+        with given_up.open("rb") as file, closing(batches(TarReader(file), {}, decoders, path=str(given_up))) as found:
+            next(found)
+        keys, pixels, _, _ = seen(decoders, wanted, str(wanted))
+        assert keys == [f"{i:09d}" for i in range(20)]
+        assert all(np.array_equal(array, picture_of(picture(i), [RECIPE]).seen[0]) for i, array in enumerate(pixels))
 
 
 def test_a_slab_is_not_sent_to_a_process_that_runs():

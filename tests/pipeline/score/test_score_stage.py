@@ -176,6 +176,14 @@ def test_a_cut_tar_is_partial_and_one_that_is_no_tar_has_failed(
     assert not (tmp_path / "out" / "00002.parquet").exists()
 
 
+def test_a_tar_that_was_cut_short_is_read_again_when_it_is_whole(score, shards: Path):
+    whole = (shards / "00000.tar").read_bytes()
+    (shards / "00000.tar").write_bytes(whole[:8000] + bytes(len(whole) - 8000))
+    few = len(score(shards))
+    (shards / "00000.tar").write_bytes(whole)
+    assert 0 < few < len(score(shards)) == 7
+
+
 def test_a_shard_without_samples_gives_empty_files_of_the_same_shape(score, tmp_path: Path, write_tar):
     assert len(score(write_tar(tmp_path / "s" / "00000.tar", []).parent)) == 0
     assert np.load(tmp_path / "out" / "00000.npz")["tiny_img"].shape == (0, 32)
