@@ -44,7 +44,9 @@ class ScoreConfig(StageConfig):
         affects_output=False,
     )
     preprocess: Literal["fast", "exact"] = option(
-        "exact: open_clip's own pixels, bit for bit, for three times the CPU time", "fast", affects_output=False
+        "exact: open_clip's own pixels, bit for bit, for twice the CPU time around the model or more",
+        "fast",
+        affects_output=False,
     )
     # None of these changes a score by more than rounding, so a run that ran out of memory can be resumed with a smaller batch.
     batch_size: int = option("pairs per batch", 256, metavar="N", affects_output=False)

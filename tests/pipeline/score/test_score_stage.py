@@ -178,7 +178,7 @@ def test_a_cut_tar_is_partial_and_one_that_is_no_tar_has_failed(
 
 def test_a_tar_that_was_cut_short_is_read_again_when_it_is_whole(score, shards: Path):
     whole = (shards / "00000.tar").read_bytes()
-    (shards / "00000.tar").write_bytes(whole[:8000] + bytes(len(whole) - 8000))
+    (shards / "00000.tar").write_bytes(whole[:8000] + b"\xff" * (len(whole) - 8000))
     few = len(score(shards))
     (shards / "00000.tar").write_bytes(whole)
     assert 0 < few < len(score(shards)) == 7
