@@ -44,7 +44,7 @@ class ScoreConfig(StageConfig):
         affects_output=False,
     )
     preprocess: Literal["fast", "exact"] = option(
-        "exact: open_clip's own pixels, bit for bit, for twice the CPU time around the model or more",
+        "exact: open_clip's own pixels, to the bit, for twice the CPU time or more around the model",
         "fast",
         affects_output=False,
     )
