@@ -29,6 +29,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Wholly in low precision: open_clip's mixed "bf16" keeps norms in float32, which on a CPU costs the gain in speed.
 _PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
 
+_BF16_SINCE = (8, 0)  # CUDA compute capability
 _COPY_BYTES = 2**20  # held in memory at a time
 
 
@@ -109,10 +110,12 @@ def choose_device(device: str) -> str:
 
 
 def fast_precision(*, on_gpu: bool) -> str:
-    """bf16 on a GPU and on CPUs that compute in it, which others only imitate; else fp32."""
+    """bf16 on GPUs and CPUs that compute in it, which others only imitate; else fp16 on a GPU, fp32 on a CPU."""
     # torch says it under these names only.
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if on_gpu or native else "fp32"
+    if on_gpu:  # one that is elsewhere, for Spark's tasks, is taken for a new one
+        return "bf16" if not torch.cuda.is_available() or torch.cuda.get_device_capability() >= _BF16_SINCE else "fp16"
+    return "bf16" if native else "fp32"
 
 
 @functools.cache
@@ -135,6 +138,8 @@ def _create(name: str, pretrained: str | None, device: str, precision: str) -> A
             quick = bool(get_pretrained_cfg(name, pretrained).get("quick_gelu", False))
             precise = _PRECISIONS[precision]
             return open_clip.create_model(name, pretrained, device=device, precision=precise, force_quick_gelu=quick)
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, OSError, ValueError) as error:
             raise UserError(
                 f"{name}, weights {pretrained}: could not be had ({_first_line(error)}); go online, or give a local checkpoint"

@@ -11,7 +11,7 @@ from schemas.errors import UserError
 
 def device_here(asked: str, *, workers: int = 1) -> str:
     """`device_for` this process, which is one of `workers` that one command has started on this machine."""
-    if asked != "auto":
+    if asked not in ("auto", "cuda"):
         return asked
     import torch
 
@@ -36,17 +36,17 @@ def device_for(
     worker: int | None = None,
     workers: int = 1,
 ) -> str:
-    """The device of a process: `asked`, or for `auto` a GPU of those that torch sees here, or `cpu` where it sees none.
+    """The device of a process: `asked`, or for `auto` and `cuda` a GPU of those that torch sees here; without one `auto` is cpu.
 
     `gpus`: how many torch sees. `address`: the GPU that Spark gave this task, as `visible`, the value of CUDA_VISIBLE_DEVICES,
     would name it. `local_rank`: which of a launcher's processes on this machine this is; `worker`: which of the `workers`
     processes that such a one has started. With more processes than GPUs, several share one. Raises UserError where Spark gave a
     GPU that torch does not see.
     """
-    if asked != "auto":
+    if asked not in ("auto", "cuda"):
         return asked
     if gpus == 0:
-        return "cpu"
+        return "cpu" if asked == "auto" else asked
     if address is not None:
         return f"cuda:{_place_of(address, gpus, visible)}"
     return f"cuda:{((local_rank or 0) * workers + (worker or 0) % workers) % gpus}"

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.clip import Clip, choose_device, load_clip
 from pipeline.devices import cores_here, device_here
+from pipeline.nearby import sha256_of
 from pipeline.score.decoding.decoders import READY, Decoders
 from pipeline.score.decoding.pixels import Recipe, recipe_of
 from pipeline.score.decoding.seeing import Sight
@@ -149,6 +150,8 @@ def release() -> None:
     """Let go of the engine, if there is one, and of all models."""
     _close()
     _clip.cache_clear()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 @functools.cache
@@ -170,6 +173,8 @@ def require_models(models: Sequence[ModelSpec], device: str) -> None:
 
 @functools.cache
 def _clip(spec: ModelSpec, device: str) -> Clip:
+    if spec.sha256 and sha256_of(spec.pretrained) != spec.sha256:
+        raise UserError(f"{spec.pretrained}: another file than when the run began; put the first one back, or give another --out")
     return load_clip(spec.model, spec.pretrained, device=device, precision=spec.precision)
 
 
@@ -190,7 +195,9 @@ def _pin(memory: np.ndarray) -> None:
     """Keep pages in place, so that the device fetches them by itself."""
     status = torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)  # type: ignore[no-untyped-call]
     if int(status):
-        raise RuntimeError(f"cudaHostRegister of {memory.nbytes} bytes: status {int(status)}")
+        raise UserError(
+            f"{memory.nbytes} bytes cannot be kept in place (cudaHostRegister: {int(status)}); give a smaller --batch-size"
+        )
 
 
 def _unpin(memory: np.ndarray) -> None:

@@ -39,7 +39,7 @@ class ModelSpec:
     def identity(self, preprocess: str) -> dict[str, Any]:
         """What decides the columns, as JSON values. Where a checkpoint lies does not."""
         weights = f"sha256 {self.sha256}" if self.sha256 else self.pretrained
-        return {"model": self.model, "weights": weights, "precision": self.precision, "preprocess": preprocess}
+        return {"model": self.model.replace("/", "-"), "weights": weights, "precision": self.precision, "preprocess": preprocess}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Scores of a shard: a table and the arrays that belong to its rows, as they stand in a folder or as they are written."""
 
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -57,8 +58,8 @@ def read_scores(folder: str, stem: str) -> Scores:
         table = pq.read_table(BytesIO(io.read_bytes(parquet)))
         with np.load(BytesIO(io.read_bytes(npz)), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{parquet} and .npz: damaged ({error}); remove them, and run the same command again") from error
+    except (pa.ArrowException, zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
+        raise UserError(f"{parquet} and .npz: damaged ({error}); remove them, and run all that made them again") from error
     if any(len(array) != len(table) for array in arrays.values()):
         raise UserError(f"{npz}: has arrays of other lengths than {parquet}; remove both, and run the same command again")
     return Scores(table, arrays)

@@ -24,7 +24,7 @@ from pipeline.score.standing import Scores, from_rows, read_scores
 from pipeline.score.towers import cosines, stored
 from pipeline.stage import Part, PartFolder
 from schemas.errors import UserError
-from schemas.scores import clip_column
+from schemas.scores import SCORES, clip_column
 
 COLUMNS_FACT = "_columns"  # of a part's report: the names of the plan that its files hold
 _NAMED_DROPS = 20  # keys told per reason; all are counted
@@ -65,7 +65,10 @@ def told(reports: Sequence[PartReport]) -> dict[str, Any]:
         name.removeprefix("_"): max((report.facts.get(name, 0) for report in reports), default=0)
         for name in ("_peak_gpu_bytes", "_peak_decoder_rss_bytes")
     }
-    return {"model_s": round(model_s, 3), "model_share": round(model_s / took_s, 3) if took_s else 0.0, **peaks}
+    holds = [set(report.facts.get(COLUMNS_FACT, ())) for report in reports if not report.failed]
+    without = {name: sum(name not in each for each in holds) for name in sorted(set[str]().union(*holds))}
+    missing = {"parts_without": found} if (found := {name: n for name, n in without.items() if n}) else {}
+    return {"model_s": round(model_s, 3), "model_share": round(model_s / took_s, 3) if took_s else 0.0, **peaks, **missing}
 
 
 def score_shard(config: ScoreConfig, part: Part, folder: PartFolder) -> PartReport:
@@ -82,6 +85,8 @@ def score_shard(config: ScoreConfig, part: Part, folder: PartFolder) -> PartRepo
         scores, account = kept, before
     else:
         scores, account = _seen(config, plan, part, kept)
+    if whole:
+        _require_free(plan, scores)
     _with_rest(plan, scores).write(folder, part.name)
     return replace(account, facts={**account.facts, COLUMNS_FACT: sorted({*there, *plan.names})})
 
@@ -95,7 +100,8 @@ def _standing(folder: str, name: str) -> PartReport | None:
 def _seen(config: ScoreConfig, plan: Plan, part: Part, kept: Scores | None) -> tuple[Scores, PartReport]:
     """What the plan's models make of a tar, beside what is kept, and the account of it."""
     (path,) = part.inputs
-    engine, began = the_engine(config, plan.models), perf_counter()
+    with device_errors(config.device):
+        engine, began = the_engine(config, plan.models), perf_counter()
     engine.read_model_s()
     with device_errors(engine.device):
         reader, shard = _read(path, engine)
@@ -150,6 +156,17 @@ def _with_rest(plan: Plan, scores: Scores) -> Scores:
     for scorer in plan.texts:
         columns |= scorer.load().columns_of(scores.table["text"].to_pylist())
     return scores.with_columns(columns, {})
+
+
+def _require_free(plan: Plan, scores: Scores) -> None:
+    """Raises UserError where a head or scorer that is to be added has a column that another one made."""
+    taken = set(scores.table.schema.names) - set(SCORES.names)
+    for scorer in plan.texts:
+        if standing := sorted(taken.intersection(scorer.load().columns.names)):
+            raise UserError(f"text scorer {scorer.name}: {', '.join(standing)} stands there, made by another; give another --out")
+    for head in plan.heads:
+        if head.column_name in taken:
+            raise UserError(f"head {head.name}: {head.column_name} stands there, made by another; give it another name")
 
 
 def _require_same_rows(kept: Scores, rows: Scores, path: str) -> None:

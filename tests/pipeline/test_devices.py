@@ -13,7 +13,13 @@ from pipeline.workers import each_in_a_worker, worker_index, worker_processes
 from schemas.errors import UserError
 
 
-@pytest.mark.parametrize("asked", ["cpu", "cuda", "cuda:3"])
+def test_cuda_is_one_of_the_gpus_by_turns_and_never_the_cpu():
+    assert device_for("cuda", gpus=4, worker=3, workers=4) == "cuda:3"
+    assert device_for("cuda", gpus=1) == "cuda:0"
+    assert device_for("cuda", gpus=0) == "cuda"
+
+
+@pytest.mark.parametrize("asked", ["cpu", "cuda:3"])
 def test_a_device_that_is_asked_for_is_taken_whatever_the_launcher_says(asked):
     assert device_for(asked, gpus=8, address="1", local_rank=2, worker=1, workers=2) == asked
 

@@ -14,6 +14,7 @@ from pipeline.samples import Dropped
 from pipeline.score.decoding.seeing import Chunk, Seen, Sight, see, set_up
 from pipeline.score.rows import SEEN
 from pipeline.workers import worker_processes
+from schemas.errors import UserError
 
 READY = "pipeline.score.decoding.seeing"  # what they are forked with
 
@@ -54,7 +55,7 @@ class Decoders:
 
     def give_up(self) -> None:
         """Have nothing seen that was not asked for yet: when this returns, no process is at any of it."""
-        wait([ticket.answer for ticket in self._open.values()])
+        wait([ticket.answer for ticket in self._open.values() if not ticket.answer.cancel()])
         self._open.clear()
 
     def close(self) -> None:
@@ -88,6 +89,11 @@ class Decoders:
             seen = [self._seen_or_none(piece) for piece in pieces]
             if all(seen) or len(pieces) > 1:
                 break
+        if len(pieces) > 1 and not any(seen):
+            raise UserError(
+                "decoding processes die on whatever they are given: look for what ends them, such as too little memory; "
+                "fewer --decoders may help"
+            )
         return joined([each or _given_up(piece) for each, piece in zip(seen, pieces, strict=True)])
 
     def _seen_or_none(self, chunk: Chunk) -> Seen | None:

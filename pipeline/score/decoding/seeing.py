@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from pipeline.score.decoding.pixels import Recipe, picture_of
 from pipeline.score.decoding.slab import Slab
 from pipeline.score.rows import SEEN, told_columns
 
+_MOST_CHARACTERS = 8192  # of a text, for the tokenizer; the longest context is a few hundred tokens
+_LONG_WORD = re.compile(r"(\S{1000})\S+")
+_MOST_WORDS = 100_000
 Tokenizer = Callable[[Sequence[str]], torch.Tensor]  # n texts → (n, L) int64
 
 
@@ -128,5 +132,14 @@ def _see(pair: Pair, sight: Sight, buffer: int, slot: int) -> dict[str, Any] | D
 
 
 def _tokens(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    tokens: np.ndarray = tokenizer(texts or [""]).numpy().astype(np.int32)[: len(texts)]
+    tokens: np.ndarray = tokenizer([_bounded(text) for text in texts] or [""]).numpy().astype(np.int32)[: len(texts)]
+    words = getattr(tokenizer, "cache", {})  # open_clip's keeps every word that it has met; special ones stand for themselves
+    if len(words) > _MOST_WORDS:
+        for word in [word for word, pieces in words.items() if word != pieces]:
+            del words[word]
     return tokens
+
+
+def _bounded(text: str) -> str:
+    """As much of a text as its first tokens may come from: a tokenizer's time grows with the square of a word's length."""
+    return _LONG_WORD.sub(r"\1", text[:_MOST_CHARACTERS])

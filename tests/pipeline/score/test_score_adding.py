@@ -161,6 +161,51 @@ def test_a_head_on_an_array_that_nobody_makes_is_told(score, tiny, tmp_path: Pat
     assert report["error"] == "head nsfw: there is no array l14_img, but tiny_img, tiny_txt"
 
 
+def test_shards_that_lack_what_others_have_are_counted(score, tiny, other: str):
+    folder = score("out", tiny.name, tiny.checkpoint, "tiny")
+    (folder / "00001.npz").unlink()
+    score("out", "demo", other, "demo")
+    assert json.loads((folder / "_manifest.json").read_text())["facts"]["parts_without"] == {"tiny": 1}
+    score("out", tiny.name, tiny.checkpoint, "tiny")
+    assert "parts_without" not in json.loads((folder / "_manifest.json").read_text())["facts"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 cut short"])
+def test_damaged_arrays_name_their_file_and_fail_their_shard(score, tiny, other: str, shards: Path, content: bytes):
+    folder = score("out", tiny.name, tiny.checkpoint, "tiny")
+    (folder / "00001.npz").write_bytes(content)
+    config = ScoreConfig(shards=str(shards), out=str(folder), model="demo", pretrained=other, column="demo", device="cpu")
+    (failed,) = run(config).failed_inputs
+    assert f"{folder}/00001.parquet and .npz: damaged" in failed.error
+
+
+CLASHING = """
+import pyarrow as pa
+
+
+class Scorer:
+    columns = pa.schema([pa.field("text_lang", pa.string())])
+
+    def score(self, texts):
+        return {"text_lang": ["?"] * len(texts)}
+
+    def identity(self):
+        return {}
+"""
+
+
+def test_a_column_that_another_scorer_made_is_not_overwritten(score, tiny, shards: Path, tmp_path: Path, monkeypatch):
+    score("out", tiny.name, tiny.checkpoint, "tiny")
+    folder = score("out", plan_file=plan(tmp_path / "lang.toml", '[[text]]\nscorer = "lang"\n'))
+    before = (folder / "00000.parquet").read_bytes()
+    (tmp_path / "clashing.py").write_text(CLASHING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    toml = plan(tmp_path / "clash.toml", '[[text]]\nscorer = "clashing:Scorer"\n')
+    failed = run(ScoreConfig(shards=str(shards), out=str(folder), plan_file=toml, device="cpu")).failed_inputs
+    assert "clashing:Scorer: text_lang stands there, made by another" in failed[0].error
+    assert (folder / "00000.parquet").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("toml", "message"),
     [

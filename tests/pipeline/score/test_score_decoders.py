@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +14,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+
+import pipeline.torchvision_ops  # noqa: F401 - before open_clip, which imports torchvision
+
+# isort: split
+import open_clip
 
 from pipeline.samples import Located, TarReader
+from pipeline.score.decoding import seeing
 from pipeline.score.decoding.decoders import Decoders
+from pipeline.score.decoding.image import BrokenImageError
 from pipeline.score.decoding.pixels import Recipe, picture_of
 from pipeline.score.decoding.reading import batches
 from pipeline.score.decoding.seeing import Chunk, Sight
 from pipeline.score.decoding.slab import Slab
+from schemas.errors import UserError
 
 RECIPE = Recipe(size_px=(32, 32), resize_mode="shortest", interpolation="bicubic", fill_color=0, exact=False)
 
@@ -29,6 +39,12 @@ def lengths(texts: Sequence[str]) -> torch.Tensor:
     if any("deadly" in text for text in texts):
         os.kill(os.getpid(), signal.SIGKILL)
     return torch.tensor([[len(text), 1] for text in texts])
+
+
+def dying(_: Sequence[str]) -> torch.Tensor:
+    """A tokenizer that kills its process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
 
 
 @pytest.fixture
@@ -139,6 +155,59 @@ def test_a_member_over_the_limit_is_not_located(tmp_path: Path, write_tar, monke
         assert isinstance(found, Located)
         assert found.members["jpg"] is None
         assert found.read(file.fileno()).members == {"jpg": None, "txt": b"a"}
+
+
+@pytest.mark.parametrize("before", [b"", b"x" * 700])
+def test_a_header_with_a_negative_size_ends_the_tar(tmp_path: Path, before: bytes):
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in (("0.jpg", before), ("1.jpg", b"")):
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+    block = bytearray(whole.getvalue())
+    at = 512 + -(-len(before) // 512) * 512
+    block[at + 124 : at + 136] = b"\xff" * 10 + b"\xfc\x00"  # -1024, in base 256
+    block[at + 148 : at + 156] = b" " * 8
+    block[at + 148 : at + 155] = b"%06o\0" % sum(block[at : at + 512])
+    (tmp_path / "a.tar").write_bytes(block)
+    with (tmp_path / "a.tar").open("rb") as file:
+        for reading in (TarReader.located, iter):
+            file.seek(0)
+            reader = TarReader(file)
+            assert len(list(reading(reader))) == 1
+            assert "negative size" in reader.damage
+
+
+def test_a_jpeg_of_endless_passes_is_broken(monkeypatch: pytest.MonkeyPatch):
+    made = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(made, "JPEG", progressive=True)
+    assert picture_of(made.getvalue(), [RECIPE]).rgb.shape == (256, 256, 3)
+    monkeypatch.setattr("pipeline.score.decoding.image._MOST_SCANNED_PX", 4 * 256 * 256)
+    with pytest.raises(BrokenImageError, match="passes"):
+        picture_of(made.getvalue(), [RECIPE])
+
+
+def test_decoders_that_cannot_live_fail_the_shard(tmp_path: Path, sample, write_tar):
+    slab = Slab([RECIPE.size_px], slots=8, buffers=2)
+    made = Decoders(Sight(slab=slab, recipes=(RECIPE,), tokenizers=(dying,)), 1)
+    tar = write_tar(tmp_path / "a.tar", [m for i in range(4) for m in sample(i)])
+    with pytest.raises(UserError, match="die on whatever they are given"):
+        seen(made, tar, str(tar))
+    made.close()
+
+
+def test_long_words_are_cut_and_what_a_tokenizer_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    plain = ["two words", "x" * 900, "née " * 3000]
+    expected = tokenizer(plain).numpy()
+    monkeypatch.setattr(seeing, "_MOST_WORDS", 3)
+    for _ in range(2):
+        assert np.array_equal(seeing._tokens(tokenizer, plain), expected)
+        assert set(tokenizer.cache) == {"<start_of_text>", "<end_of_text>"}
+    started = time.monotonic()
+    seeing._tokens(tokenizer, ["y" * 1_000_000])
+    assert time.monotonic() - started < 5  # uncut it takes hours
 
 
 def test_a_chunk_without_samples_is_empty(decoders):

@@ -204,3 +204,16 @@ def test_a_tokenizer_that_needs_a_package_names_it():
 
     with pytest.raises(UserError, match="SigLIP: its tokenizer needs the package transformers; pip install transformers"):
         load_clip("ViT-B-16-SigLIP", None)
+
+
+def test_weights_that_changed_since_the_run_began_are_not_used(tiny, tmp_path: Path):
+    from pipeline.score.engine import release, require_models
+    from pipeline.score.plan import ModelSpec, Plan
+
+    path = tmp_path / "growing.pt"
+    path.write_bytes(Path(tiny.checkpoint).read_bytes())
+    plan = Plan(models=(ModelSpec(model=tiny.name, pretrained=str(path), column="a"),)).pinned(on_gpu=False)
+    path.write_bytes(b"other weights")
+    with pytest.raises(UserError, match="another file than when the run began"):
+        require_models(plan.models, "cpu")
+    release()
