@@ -65,7 +65,9 @@ def run_demo(config: "DemoConfig") -> None:
         web = generate(at.web, sizes, config.workers)
     _collect(config, at, web)
     checkpoint = _train_scoring_model(config, at, web)
-    _say(score(ScoreConfig(shards=at.shards, out=at.scores, model="demo", pretrained=checkpoint, column=_COLUMN)))
+    # In fp32, so that the figures are the same on a CPU that computes in bf16.
+    scoring = ScoreConfig(shards=at.shards, out=at.scores, model="demo", pretrained=checkpoint, column=_COLUMN, precision="fp32")
+    _say(score(scoring))
     subsets = _filter(at)
     _train_and_evaluate(config, at, web, subsets)
     _say(rank(RankConfig(models=at.models, out=at.ranking)))
