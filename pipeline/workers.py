@@ -45,14 +45,14 @@ def worker_processes(
     pool.shutdown()
 
 
-def warm_up(ready: str) -> None:
-    """Have the server started from which workers are forked, so that it imports the module `ready` while this process goes on."""
-    _preload(ready)
+def warm_up(*ready: str) -> None:
+    """Have the server started from which workers are forked: it imports the modules `ready` while this process goes on."""
+    _preload(*ready)
     forkserver.ensure_running()
 
 
-def _preload(ready: str) -> None:
-    get_context("forkserver").set_forkserver_preload(["__main__", ready])
+def _preload(*ready: str) -> None:
+    get_context("forkserver").set_forkserver_preload(["__main__", *ready])
 
 
 def each_in_a_worker(

@@ -29,6 +29,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> None:
+    """One server for the workers of all stages, with the libraries of all: it keeps what it was started with to the end."""
+    from pipeline.workers import warm_up
+
+    warm_up("pipeline.download.ready", "pipeline.score.decoding.seeing")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """pyspark drops the socket that it reads results from while its file is still open: Python warns, nothing leaks."""
     for item in items:
