@@ -177,7 +177,11 @@ def pair_of(sample: Sample, beside: Mapping[str, Any]) -> Pair | Dropped:
     suffixes = [suffix for suffix in IMAGE_SUFFIXES if suffix in sample.members]
     image = next((content for suffix in suffixes if (content := sample.members[suffix]) is not None), None)
     caption = _caption(sample, told)
-    uid = uid_of(told) if told.get("uid") is not None else _made_uid(caption, told.get("url"))
+    url = told.get("url")
+    if told.get("uid") is not None:
+        uid = uid_of(told)
+    else:
+        uid = made_uid(caption, url) if caption is not None and isinstance(url, str) and url else None
     if not suffixes:
         return Dropped(sample.key, "no_image")
     if caption is None:
@@ -221,10 +225,8 @@ def uid_of(told: Mapping[str, Any]) -> str | None:
     return uid.lower() if isinstance(uid, str) and _UID.fullmatch(uid.lower()) else None
 
 
-def _made_uid(caption: str | None, url: Any) -> str | None:
-    """The uid of a pair whose shard tells none, as cc2dataset and DataComp make them; None without a URL."""
-    if caption is None or not isinstance(url, str) or not url:
-        return None
+def made_uid(caption: str, url: str) -> str:
+    """The uid of a pair, as cc2dataset and DataComp make it."""
     return hashlib.md5(f"{caption}{url}".encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline import io
 from pipeline.demo.captions import caption
 from pipeline.demo.scenes import draw, sample_scene
+from pipeline.samples import made_uid
 from pipeline.subset_file import write_subset
 from schemas.shards import SHARDS
 from schemas.subsets import uids_to_array
@@ -74,7 +75,7 @@ def encode_jpeg(image: Any) -> bytes:
 def _sample(jpg: bytes, width: int, height: int, text: str, key: str) -> dict[str, Any]:
     url = f"http://seed.example/{key}.jpg"
     return {
-        "uid": hashlib.md5(f"{text}{url}".encode(), usedforsecurity=False).hexdigest(),
+        "uid": made_uid(text, url),
         "caption": text,
         "url": url,
         "key": key,

@@ -12,12 +12,11 @@ import simplejpeg
 
 from pipeline.download.images.flatten import on_white
 from pipeline.download.images.header import Header, TooComplexError, is_cut_short
-from pipeline.download.images.jpeg import count_scans
+from pipeline.download.images.jpeg import MOST_SCANNED_PX, count_scans
 from pipeline.download.images.png import BITS_AT, TooManyChunksError, pixels_only
 from pipeline.download.images.through_pillow import decode_with_pillow
 
-# Passes × pixels of a JPEG, each about 2 ns; a usual one has 10 passes, and so at most 9 × 10^8. An arithmetic code counts more.
-_MOST_SCANNED, _ARITHMETIC = 2 * 10**9, 8
+_ARITHMETIC = 8  # times as long as a Huffman code
 _CMYK_COMPONENTS = 4
 
 cv2.setNumThreads(1)  # the pool of decoders is the parallelism
@@ -57,9 +56,9 @@ def check_scans(body: bytes, header: Header) -> None:
     """Raises BadImageError where a JPEG's passes would keep a decoder busy."""
     weight = _ARITHMETIC if header.jpeg is not None and header.jpeg.arithmetic else 1
     each = header.width * header.height * weight
-    if header.scans * each <= _MOST_SCANNED:  # of the file as served, from which metadata may have been taken since
+    if header.scans * each <= MOST_SCANNED_PX:  # of the file as served, from which metadata may have been taken since
         return
-    if count_scans(body) * each > _MOST_SCANNED:
+    if count_scans(body) * each > MOST_SCANNED_PX:
         raise BadImageError("too_complex")
 
 

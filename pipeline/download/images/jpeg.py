@@ -19,6 +19,8 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # neither a stuffed byte nor
 _FILL = re.compile(rb"\xff+")  # a marker's first byte may be repeated
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _MOST_SEGMENTS = 10_000
+# Passes × pixels that are decoded, each about 2 ns; a usual file has 10 passes, and so at most 9 × 10^8.
+MOST_SCANNED_PX = 2 * 10**9
 # JFIF 1.1, no thumbnail: says that three components are YCbCr.
 _JFIF = bytes.fromhex("ffe0 0010 4a46494600 0101 00 0001 0001 00 00")
 

@@ -10,12 +10,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from pipeline.download.images.jpeg import count_scans
+from pipeline.download.images.jpeg import MOST_SCANNED_PX, count_scans
 
 # Pillow's own bound on what a header may say; beyond it, it takes a file for a decompression bomb.
 MOST_PX = 2 * (1024**3 // 4 // 3)
 
-_MOST_SCANNED_PX = 2 * 10**9  # pixels × passes, as in download: some ten seconds of decoding
 _JPEG = b"\xff\xd8\xff"
 _PLAIN_COLOURS = frozenset({"YCbCr", "RGB", "Gray"})  # of inks, Pillow's conversion differs
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands PostScript to Ghostscript
@@ -42,7 +41,7 @@ def decode_jpeg(encoded: bytes) -> np.ndarray | None:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
         if height * width > MOST_PX:
             raise BrokenImageError(f"{width} × {height} px: more than {MOST_PX}")
-        if height * width * count_scans(encoded) > _MOST_SCANNED_PX:
+        if height * width * count_scans(encoded) > MOST_SCANNED_PX:
             raise BrokenImageError("progressive passes that would keep a decoder busy")
         if colours not in _PLAIN_COLOURS:
             return None

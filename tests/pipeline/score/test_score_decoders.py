@@ -183,7 +183,7 @@ def test_a_jpeg_of_endless_passes_is_broken(monkeypatch: pytest.MonkeyPatch):
     made = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(made, "JPEG", progressive=True)
     assert picture_of(made.getvalue(), [RECIPE]).rgb.shape == (256, 256, 3)
-    monkeypatch.setattr("pipeline.score.decoding.image._MOST_SCANNED_PX", 4 * 256 * 256)
+    monkeypatch.setattr("pipeline.score.decoding.image.MOST_SCANNED_PX", 4 * 256 * 256)
     with pytest.raises(BrokenImageError, match="passes"):
         picture_of(made.getvalue(), [RECIPE])
 
