@@ -35,11 +35,11 @@ clean: ## remove what the targets made
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt --upgrade pip
 	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt -e '.[java]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu]'
 	touch $@
 
 .venv/develops: .venv/runs
-	$(BIN)/pip install -q -c constraints.txt -e '.[java,img2dataset,s3,test,lint]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,s3,test,lint]'
 	touch $@
 
 .PHONY: help demo test lint bench docs clean
