@@ -6,6 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from filters.registry import Context, Entry, parameter
+
 _READS = ("original_width", "original_height")
 
 
@@ -41,3 +43,43 @@ def _sides(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
     """Width and height, (n,) float64 each, NaN where unknown: a comparison with NaN is False."""
     width, height = (batch[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in _READS)
     return width, height
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideParameters:
+    """What min_side is told."""
+
+    px: int = parameter("the least length of the shorter side, in pixels", 200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioParameters:
+    """What max_aspect_ratio is told."""
+
+    ratio: float = parameter("the most that the longer side may be of the shorter", 3.0)
+
+
+def _build_side(asked: SideParameters, _: Context) -> MinSide:
+    return MinSide(asked.px)
+
+
+def _build_ratio(asked: RatioParameters, _: Context) -> MaxAspectRatio:
+    return MaxAspectRatio(asked.ratio)
+
+
+ENTRIES = (
+    Entry(
+        name="min_side",
+        summary="images whose shorter side, as served, is long enough",
+        source="Gadre et al. 2023, DataComp (part of its basic filtering)",
+        parameters=SideParameters,
+        build=_build_side,
+    ),
+    Entry(
+        name="max_aspect_ratio",
+        summary="images that are not too long for their width, or too wide for their height",
+        source="Gadre et al. 2023, DataComp (part of its basic filtering)",
+        parameters=RatioParameters,
+        build=_build_ratio,
+    ),
+)

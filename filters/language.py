@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.registry import Context, Entry, parameter
 from schemas.errors import UserError
 
 
@@ -22,6 +23,7 @@ class FastTextLanguage:
     model_path: str
     name: ClassVar[str] = "language"
     reads: ClassVar[tuple[str, ...]] = ("text",)
+    costly: ClassVar[bool] = True
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the top label is that of the language."""
@@ -42,6 +44,16 @@ class StoredLanguage:
         return pc.fill_null(pc.equal(batch["lang"], self.code), False)
 
 
+def language(code: str, lid_model: str | None, context: Context, asker: str) -> "FastTextLanguage | StoredLanguage":
+    """The filter for a language: by a fastText model, or by the stored column. Raises UserError where there is neither."""
+    if lid_model is not None:
+        load_lid(lid_model)  # now, so that a bad path is told before any work
+        return FastTextLanguage(code, lid_model)
+    if "lang" in context.columns:
+        return StoredLanguage(code)
+    raise UserError(f"{asker}: the metadata has no column `lang`; give --lid-model PATH of fastText's lid.176.bin")
+
+
 @functools.cache
 def load_lid(path: str) -> Any:
     """The fastText model at a local path, loaded once per process. Raises UserError where it cannot be."""
@@ -58,3 +70,24 @@ def load_lid(path: str) -> Any:
 def _top_label(model: Any, text: str) -> str | None:
     labels = model.predict(text.replace("\n", " "))[0]
     return str(labels[0]) if labels else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What language is told."""
+
+    code: str = parameter("the language, as the model or the column names it", "en")
+    lid_model: str | None = parameter("fastText's lid.176.bin; without it the stored column `lang` decides", None, file=True)
+
+
+def _build(asked: Parameters, context: Context) -> FastTextLanguage | StoredLanguage:
+    return language(asked.code, asked.lid_model, context, "language")
+
+
+ENTRY = Entry(
+    name="language",
+    summary="texts in one language, by a fastText model or by the stored column",
+    source="Joulin et al. 2016, Bag of tricks for efficient text classification",
+    parameters=Parameters,
+    build=_build,
+)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from filters.compose import constant
-from filters.registry import Entry, Request
+from filters.registry import Context, Entry, NoParameters
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,10 @@ class NoFilter:
         return constant(batch.num_rows, kept=True)
 
 
-def _build(_: Request) -> NoFilter:
+def _build(_: NoParameters, _context: Context) -> NoFilter:
     return NoFilter()
 
 
-ENTRY = Entry(name="no_filter", summary="every pair", takes=frozenset(), build=_build)
+ENTRY = Entry(
+    name="no_filter", summary="every pair", source="the control of every ranking", parameters=NoParameters, build=_build
+)

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from filters.contract import Filter, Pool
-from filters.registry import Entry, Request, checked_fraction
+from filters.measured import checked_fraction
+from filters.registry import Context, Entry, parameter
 from schemas.errors import UsageError
 from schemas.subsets import uid_rows
 
@@ -43,7 +44,7 @@ class RandomOfSize:
 
     def resolve(self, pool: Pool) -> Filter:
         """The hash at which the pool is cut, in one pass; 8 bytes of memory per row."""
-        hashes = np.concatenate([np.empty(0, np.uint64), *(_hashes(batch, self.seed) for batch in pool())])
+        hashes = np.concatenate([np.empty(0, np.uint64), *(_hashes(batch, self.seed) for batch in pool(self.reads))])
         if self.rows >= len(hashes):
             return RandomSubset(_TOP, self.seed)
         if self.rows == 0:
@@ -53,7 +54,7 @@ class RandomOfSize:
 
 def _hashes(batch: pa.RecordBatch, seed: int) -> np.ndarray:
     """(n,) uint64, one per row."""
-    rows = uid_rows(batch["uid"].to_pylist())
+    rows = uid_rows(batch["uid"])
     with np.errstate(over="ignore"):
         return _mix(rows["f0"] ^ _mix(rows["f1"] ^ _mix(np.full(1, seed % _TOP, np.uint64))))
 
@@ -66,17 +67,27 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def _build(request: Request) -> RandomSubset | RandomOfSize:
-    if (request.fraction is None) == (request.like_rows is None):
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What random_subset is told."""
+
+    fraction: float | None = parameter("the share of the pool that is kept, 0 to 1", None)
+    rows: int | None = parameter("instead: how many rows are kept (--like FILE.npy: as many as that subset has)", None)
+    seed: int = parameter("another seed, other rows", 0)
+
+
+def _build(asked: Parameters, _: Context) -> RandomSubset | RandomOfSize:
+    if (asked.fraction is None) == (asked.rows is None):
         raise UsageError("random_subset: give either --fraction or --like FILE.npy")
-    if request.fraction is not None:
-        return RandomSubset(int(checked_fraction(request.fraction) * _TOP), request.seed)
-    return RandomOfSize(request.like_rows or 0, request.seed)
+    if asked.fraction is not None:
+        return RandomSubset(int(checked_fraction(asked.fraction) * _TOP), asked.seed)
+    return RandomOfSize(asked.rows or 0, asked.seed)
 
 
 ENTRY = Entry(
     name="random_subset",
     summary="a random fraction of the pool, or as many rows as another subset has",
-    takes=frozenset({"fraction", "like_rows"}),
+    source="the control of every filter of that size",
+    parameters=Parameters,
     build=_build,
 )

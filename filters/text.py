@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from filters.registry import Context, Entry, parameter
+
 _READS = ("text",)
 
 
@@ -32,3 +34,43 @@ class MinCharacters:
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text is long enough."""
         return pa.array([text is not None and len(text) >= self.characters for text in batch["text"].to_pylist()], pa.bool_())
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordParameters:
+    """What min_words is told."""
+
+    words: int = parameter("the least number of words, as Python's str.split() counts them", 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharacterParameters:
+    """What min_characters is told."""
+
+    characters: int = parameter("the least number of code points", 6)
+
+
+def _build_words(asked: WordParameters, _: Context) -> MinWords:
+    return MinWords(asked.words)
+
+
+def _build_characters(asked: CharacterParameters, _: Context) -> MinCharacters:
+    return MinCharacters(asked.characters)
+
+
+ENTRIES = (
+    Entry(
+        name="min_words",
+        summary="texts of enough words",
+        source="Gadre et al. 2023, DataComp (part of its basic filtering)",
+        parameters=WordParameters,
+        build=_build_words,
+    ),
+    Entry(
+        name="min_characters",
+        summary="texts of enough characters",
+        source="Gadre et al. 2023, DataComp (part of its basic filtering)",
+        parameters=CharacterParameters,
+        build=_build_characters,
+    ),
+)

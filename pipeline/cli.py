@@ -115,23 +115,24 @@ def _run(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     command = COMMANDS[arguments.command]
     module = importlib.import_module(command.module)
-    return finish(module.run(from_arguments(getattr(module, command.config), arguments)), arguments)
+    config = from_arguments(getattr(module, command.config), arguments)
+    return finish(module.run(config), config)
 
 
-def finish(manifest: Any, arguments: Any) -> int:
+def finish(manifest: Any, config: Any) -> int:
     """Say what a stage did and what it could not do; the exit status."""
     from pipeline.shares import ShareManifest
 
     if manifest is None:
         return 0
-    print(one_line(f"{manifest.stage}: {manifest.summary or 'no rows'} → {_where(arguments)}  ({manifest.duration_s:.1f} s)"))
+    print(one_line(f"{manifest.stage}: {manifest.summary or 'no rows'} → {_where(config)}  ({manifest.duration_s:.1f} s)"))
     if isinstance(manifest, ShareManifest):
         print(one_line(f"{manifest.stage}: {manifest.note}"))
     for report in [*manifest.failed_inputs, *manifest.partial_inputs][:10]:
         error = report.error.removeprefix(f"{report.path}: ")
         print(one_line(f"webpairs: {report.status}: {report.path}: {error}"), file=sys.stderr)
     failed = len(manifest.failed_inputs)
-    if failed > arguments.tolerate_failed * max(1, len(manifest.inputs)):
+    if failed > config.tolerate_failed * max(1, len(manifest.inputs)):
         print(
             f"webpairs: {failed} of {len(manifest.inputs)} inputs failed; run the same command again to retry them",
             file=sys.stderr,
@@ -140,9 +141,9 @@ def finish(manifest: Any, arguments: Any) -> int:
     return 0
 
 
-def _where(arguments: Any) -> str:
+def _where(config: Any) -> str:
     """--out; `filter` keeps DataComp's name for it, `evaluate` writes beside the model where it is told nothing else."""
-    return str(getattr(arguments, "out", None) or getattr(arguments, "save_path", None) or arguments.model)
+    return str(getattr(config, "out", None) or getattr(config, "save_path", None) or config.model)
 
 
 if __name__ == "__main__":

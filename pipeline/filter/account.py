@@ -5,19 +5,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from filters.contract import Filter, Selector
+from filters.compose import answers, cheap_first
+from filters.contract import Filter, is_costly
 from filters.describe import describe, parameters
+from pipeline.filter.recipe import Recipe
+from schemas.subsets import uid_rows
+
+# A costly rule is asked for the rows that the others leave, and for one row in so many, chosen by uid: what it removes alone is
+# estimated from these.
+SAMPLED_ONE_IN = 16
 
 
 class Waterfall:
-    """Rows that each of k rules removes: alone, and in order (of the rows that the rules before it left)."""
+    """Rows that each of k rules removes: alone, and in order (of those that the rules before it left). Costly rules come last."""
 
     def __init__(self, rules: Sequence[Filter]) -> None:
-        self.rules = tuple(rules)
+        self.rules = tuple(cheap_first(rules))
         self.rows_in = 0
+        self.rows_sampled = 0
         self.alone = np.zeros(len(self.rules), dtype=np.int64)
         self.in_order = np.zeros(len(self.rules), dtype=np.int64)
+        self._samples = any(is_costly(rule) for rule in self.rules) and len(self.rules) > 1
 
     @classmethod
     def total(cls, rules: Sequence[Filter], parts: Sequence["Waterfall"]) -> "Waterfall":
@@ -25,18 +35,25 @@ class Waterfall:
         whole = cls(rules)
         for part in parts:
             whole.rows_in += part.rows_in
+            whole.rows_sampled += part.rows_sampled
             whole.alone += part.alone
             whole.in_order += part.in_order
         return whole
 
-    def add(self, masks: Sequence[np.ndarray], rows: int) -> np.ndarray:
-        """Count a batch of n rows by the rules' answers, (n,) bool each; their conjunction, (n,) bool."""
-        kept = np.ones(rows, dtype=bool)
-        for i, mask in enumerate(masks):
-            self.alone[i] += rows - np.count_nonzero(mask)
-            self.in_order[i] += np.count_nonzero(kept & ~mask)
-            kept &= mask
-        self.rows_in += rows
+    def judge(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Ask the rules about a batch of n rows, and count their answers; what they all keep, (n,) bool."""
+        kept = np.ones(batch.num_rows, dtype=bool)
+        sampled = self._sampled(batch)
+        for i, rule in enumerate(self.rules):
+            asked = kept | sampled if is_costly(rule) and self._samples else np.ones_like(kept)
+            answered = np.zeros_like(kept)
+            answered[asked] = answers(rule, batch, asked)
+            counted = sampled if is_costly(rule) and self._samples else asked
+            self.alone[i] += np.count_nonzero(counted & ~answered)
+            self.in_order[i] += np.count_nonzero(kept & ~answered)
+            kept &= answered
+        self.rows_in += batch.num_rows
+        self.rows_sampled += int(np.count_nonzero(sampled))
         return kept
 
     def dropped(self) -> dict[str, int]:
@@ -50,21 +67,34 @@ class Waterfall:
     def rows(self) -> list[dict[str, Any]]:
         """One entry per rule, in order, as JSON values."""
         left = self.rows_in - np.cumsum(self.in_order)
-        columns = zip(self.rules, self.alone.tolist(), self.in_order.tolist(), left.tolist(), strict=True)
         return [
-            {"rule": describe(rule), "removed_alone": alone, "removed_in_order": in_order, "left": after}
-            for rule, alone, in_order, after in columns
+            {"rule": describe(rule), **self._alone(i), "removed_in_order": int(self.in_order[i]), "left": int(left[i])}
+            for i, rule in enumerate(self.rules)
         ]
 
+    def _alone(self, i: int) -> dict[str, int]:
+        if not (is_costly(self.rules[i]) and self._samples):
+            return {"removed_alone": int(self.alone[i])}
+        share = self.alone[i] / max(1, self.rows_sampled)
+        return {"removed_alone": round(share * self.rows_in), "removed_alone_estimated_from": self.rows_sampled}
 
-def account(name: str, asked: Filter | Selector, chosen: Filter, waterfall: Waterfall) -> dict[str, Any]:
+    def _sampled(self, batch: pa.RecordBatch) -> np.ndarray:
+        if not self._samples:
+            return np.zeros(batch.num_rows, dtype=bool)
+        return np.asarray(uid_rows(batch["uid"])["f1"] % np.uint64(SAMPLED_ONE_IN) == 0)
+
+
+def account(recipe: Recipe, chosen: Filter, waterfall: Waterfall) -> dict[str, Any]:
     """The entries of NAME.json that say how the subset was made: what was asked for, and what that came to on this pool."""
-    rules = waterfall.rules
+    rules, asked = waterfall.rules, recipe.keep
     own = {rule.name: parameters(rule) for rule in rules} if len(rules) > 1 else parameters(chosen)
     return {
-        "recipe": name,
-        "parameters": {**own, **(parameters(asked) if asked is not chosen else {})},
+        "recipe": recipe.name,
+        **({"source": recipe.source} if recipe.source else {}),
+        "parameters": {**own, **(parameters(asked) if asked is not chosen and len(rules) == 1 else {})},
         "asked": describe(asked),
         "resolved": describe(chosen),
+        **({"sample": describe(recipe.sample)} if recipe.sample is not None else {}),
+        **({"files": dict(recipe.files)} if recipe.files else {}),
         "waterfall": waterfall.rows(),
     }

@@ -1,26 +1,34 @@
-"""The selection: a named filter over the metadata files → the subset's .npy and the account beside it."""
+"""The selection: a filter over the metadata files → the subset's .npy and the account beside it."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from filters.compose import rules_of
-from filters.contract import Filter, Selector, columns_of
-from filters.registry import Request, build
+from filters.compose import narrowed, resolve, rules_of
+from filters.contract import Draw, Filter, columns_of, is_costly
+from filters.registry import Context, find, takes
 from pipeline import io
 from pipeline.filter import FilterConfig
 from pipeline.filter.account import Waterfall, account
-from pipeline.filter.metadata import columns_at_hand, metadata_files, read_batches, read_readable, require_scored
+from pipeline.filter.recipe import Recipe, members_of, named, parameters_from, read_recipe
 from pipeline.manifest import InputReport, Manifest, Run, output_config, peak_rss_bytes, to_json
+from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files
+from pipeline.metadata.read import read_batches, read_readable, require_scored
 from pipeline.progress import progress
 from pipeline.stage import require_complete
 from pipeline.subset_file import read_subset, write_subset
 from pipeline.workers import worker_processes
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE, sort_rows, uid_rows
+
+# Options that are parameters of filters, under the same name.
+_OPTIONS = ("arch", "threshold", "fraction", "image_based_scale", "seed", "lid_model", "assets")
 
 
 @dataclass(frozen=True)
@@ -35,68 +43,89 @@ class FileResult:
 
 def select(config: FilterConfig) -> Manifest:
     """Do the selection that `config` asks for: NAME.json is written last."""
-    described = {"stage": "filter", **output_config(config), "upstream": require_complete(config.metadata_dir)}
+    folders = {folder: require_complete(folder) for folder in (config.metadata_dir, *config.beside)}
+    files = metadata_files(config.metadata_dir, config.beside)
+    recipe = _recipe(config, Context(columns=columns_at_hand(files)))
+    described = {"stage": "filter", **output_config(config), "upstream": folders, "files": recipe.files}
     run = Run.begun("filter", config.save_path, described)
-    files = metadata_files(config.metadata_dir)
-    asked = build(_request(config, columns_at_hand(files)))
-    require_scored(config.metadata_dir, files, asked.reads)
-    chosen = asked.resolve(partial(read_readable, files, asked.reads)) if isinstance(asked, Selector) else asked
-    results = list(progress(_map(chosen, files, config), total=len(files), label="filter", unit="file"))
-    _require_some(results)
+    require_scored(config.metadata_dir, files, columns_of(*members_of(recipe)))
+    pool = partial(read_readable, files)
+    chosen = resolve(recipe.keep, pool)
+    drawn = recipe.sample.draw(narrowed(pool, chosen)) if recipe.sample is not None else None
+    results = list(progress(_map(chosen, drawn, files, config), total=len(files), label="filter", unit="file"))
+    _require_readable(results, config)
     kept = sort_rows(np.concatenate([np.empty(0, SUBSET_DTYPE), *(result.kept for result in results)]))
     waterfall = Waterfall.total(rules_of(chosen), [result.waterfall for result in results])
     manifest = run.manifest(
-        counts={"rows_in": waterfall.rows_in, "rows_out": len(kept), **waterfall.dropped()},
+        counts=_counts(waterfall, kept, results, drawn is not None),
         inputs=(result.report for result in results),
         parts=(io.stem(result.report.path) for result in results if result.report.status != "failed"),
-        facts=account(config.name, asked, chosen, waterfall),
+        facts=account(recipe, chosen, waterfall),
         peaks=(result.peak_rss_bytes for result in results),
     )
     _save(config.save_path, kept, manifest)
     return manifest
 
 
-def filter_file(chosen: Filter, path: str) -> FileResult:
+def filter_file(chosen: Filter, drawn: Draw | None, file: MetadataFile) -> FileResult:
     """Apply the filter to one file. A file that cannot be used is reported, not raised."""
     rules = rules_of(chosen)
     waterfall, kept = Waterfall(rules), [np.empty(0, SUBSET_DTYPE)]
+    columns = tuple(dict.fromkeys((*columns_of(chosen), *(drawn.reads if drawn else ()), "uid")))
     try:
-        for batch in read_batches(path, tuple(dict.fromkeys((*columns_of(chosen), "uid")))):
-            mask = waterfall.add([np.asarray(rule.keep(batch)) for rule in rules], batch.num_rows)
-            kept.append(uid_rows(batch["uid"].filter(mask).to_pylist()))
-    except (UserError, ValueError, TypeError) as error:  # TypeError: a column of a type that it cannot have
-        return FileResult(kept[0], Waterfall(rules), InputReport(path=path, status="failed", error=str(error)), peak_rss_bytes())
-    return FileResult(np.concatenate(kept), waterfall, InputReport(path=path, rows=waterfall.rows_in), peak_rss_bytes())
+        for batch in read_batches(file, columns):
+            mask = waterfall.judge(batch)
+            uids = uid_rows(batch["uid"])[mask]
+            kept.append(np.repeat(uids, drawn.repeats(batch.filter(pa.array(mask)))) if drawn else uids)
+    except (UserError, ValueError, TypeError, pa.ArrowException) as error:  # TypeError: a column of a type that it cannot have
+        failed = InputReport(path=file.path, status="failed", error=str(error))
+        return FileResult(kept[0], Waterfall(rules), failed, peak_rss_bytes())
+    report = InputReport(path=file.path, rows=waterfall.rows_in)
+    return FileResult(np.concatenate(kept), waterfall, report, peak_rss_bytes())
 
 
-def _require_some(results: Sequence[FileResult]) -> None:
-    """Nothing is written where nothing was read: an empty subset would look like a strict filter."""
-    if all(result.report.status == "failed" for result in results):
-        first = results[0].report
-        error = first.error.removeprefix(f"{first.path}: ")
-        raise UserError(f"{first.path}: {error}; no file of the metadata can be used ({len(results)} tried)")
-
-
-def _request(config: FilterConfig, columns: tuple[str, ...]) -> Request:
-    return Request(
-        name=config.name,
-        columns=columns,
-        arch=config.arch,
-        threshold=config.threshold,
-        fraction=config.fraction,
-        seed=config.seed,
-        like_rows=None if config.like is None else len(read_subset(config.like)),
-        lid_model=config.lid_model,
-    )
-
-
-def _map(chosen: Filter, files: Sequence[str], config: FilterConfig) -> Iterable[FileResult]:
-    workers = min(config.num_workers or config.workers, len(files))
-    if workers == 1:
-        yield from map(partial(filter_file, chosen), files)
+def _require_readable(results: Sequence[FileResult], config: FilterConfig) -> None:
+    """Nothing is written where files are missing unasked, or where all are: a smaller subset would look like a strict filter."""
+    failures = [result.report for result in results if result.report.status == "failed"]
+    if not failures:
         return
-    with worker_processes(workers) as pool:
-        yield from pool.map(partial(filter_file, chosen), files)
+    error = failures[0].error.removeprefix(f"{failures[0].path}: ")
+    if len(failures) == len(results):
+        raise UserError(f"{failures[0].path}: {error}; no file of the metadata can be used ({len(results)} tried)")
+    if config.damaged == "refuse":
+        others = f", and {len(failures) - 1} others" if len(failures) > 1 else ""
+        raise UserError(f"{failures[0].path}: {error}{others}; mend them, or leave them out with --damaged skip")
+
+
+def _counts(waterfall: Waterfall, kept: np.ndarray, results: Sequence[FileResult], repeats: bool) -> dict[str, int]:
+    skipped = sum(result.report.status == "failed" for result in results)
+    counts = {"rows_in": waterfall.rows_in, "rows_out": len(kept), **waterfall.dropped()}
+    if repeats:
+        counts |= {"rows_kept": waterfall.rows_in - int(waterfall.in_order.sum()), "distinct_rows_out": len(np.unique(kept))}
+    return counts | ({"skipped_files": skipped} if skipped else {})
+
+
+def _recipe(config: FilterConfig, context: Context) -> Recipe:
+    given: dict[str, Any] = {name: value for name in _OPTIONS if (value := getattr(config, name)) is not None}
+    given |= parameters_from(config.param)
+    if config.recipe is not None:
+        return read_recipe(config.recipe, given, context)
+    if config.like is not None:
+        given["like" if "rows" not in takes(find(config.name or "")) else "rows"] = len(read_subset(config.like))
+    return named(config.name or "", given, context)
+
+
+def _map(chosen: Filter, drawn: Draw | None, files: Sequence[MetadataFile], config: FilterConfig) -> Iterable[FileResult]:
+    """The results in the order of the files. Arrow and NumPy leave other threads alone; Python does not."""
+    workers, work = min(config.num_workers or config.workers, len(files)), partial(filter_file, chosen, drawn)
+    if workers == 1:
+        yield from map(work, files)
+    elif is_costly(chosen):
+        with worker_processes(workers) as processes:
+            yield from processes.map(work, files, chunksize=max(1, min(8, len(files) // (4 * workers))))
+    else:
+        with ThreadPoolExecutor(workers) as threads:
+            yield from threads.map(work, files)
 
 
 def _save(save_path: str, kept: np.ndarray, manifest: Manifest) -> None:

@@ -1,0 +1,27 @@
+"""Embeddings as columns of a batch: the arrays of the .npz that stand beside a metadata file."""
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.errors import UserError
+
+
+def as_column(rows: np.ndarray) -> pa.FixedSizeListArray:
+    """A column of (n, d) floats; no copy of a contiguous array."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows).reshape(-1)), rows.shape[1])
+
+
+def embedding(batch: pa.RecordBatch, column: str) -> np.ndarray:
+    """The (n, d) floats of a column, in the precision in which they stand. Raises UserError for a column that is none."""
+    values = batch.column(column)
+    if not pa.types.is_fixed_size_list(values.type) or not pa.types.is_floating(values.type.value_type):
+        raise UserError(f"column {column}: {values.type}, not an array of embeddings of the .npz")
+    flat: np.ndarray = values.flatten().to_numpy()
+    return flat.reshape(-1, values.type.list_size)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """(n, d) float32 rows of length 1; rows without a direction (zero, NaN, infinite) become NaN, without a warning."""
+    wide = rows.astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True))
