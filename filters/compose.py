@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.contract import Filter, Pool, Rule, Selector, columns_of, is_costly
+from filters.contract import Filter, Pool, Rule, Selector, columns_of, cost_of, is_costly
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class All:
         return columns_of(*self.members)
 
     @property
-    def costly(self) -> bool:
-        return any(is_costly(member) for member in self.members)
+    def costly(self) -> int:
+        return max((cost_of(member) for member in self.members), default=0)
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where all members answer True. A costly member is asked only for the rows that the others keep."""
@@ -51,8 +51,8 @@ class Any:
         return columns_of(*self.members)
 
     @property
-    def costly(self) -> bool:
-        return any(is_costly(member) for member in self.members)
+    def costly(self) -> int:
+        return max((cost_of(member) for member in self.members), default=0)
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where at least one member answers True. A costly member is asked only for the rows that no other keeps."""
@@ -77,8 +77,8 @@ class Not:
         return self.member.reads
 
     @property
-    def costly(self) -> bool:
-        return is_costly(self.member)
+    def costly(self) -> int:
+        return cost_of(self.member)
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the member answers False."""
@@ -135,8 +135,8 @@ def answers(rule: Rule, batch: pa.RecordBatch, asked: np.ndarray) -> np.ndarray:
 
 
 def cheap_first(rules: Iterable[Rule]) -> list[Rule]:
-    """In their order, but those that are costly after those that are not."""
-    return sorted(rules, key=is_costly)
+    """In their order, but the costly ones last."""
+    return sorted(rules, key=cost_of)
 
 
 def constant(rows: int, *, kept: bool) -> pa.BooleanArray:

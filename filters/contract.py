@@ -18,8 +18,8 @@ Pool: TypeAlias = Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
 class Filter(Protocol):
     """A frozen dataclass that decides row by row.
 
-    One whose class says `costly = True` works row by row in Python, or through a model: it is asked last, for the rows that the
-    others left, and on worker processes instead of threads.
+    One whose class says `costly = True` works row by row in Python, or through a model: it is asked after those that do not, for
+    the rows that they left, and on worker processes instead of threads. `costly = 2` asks it after those, too.
     """
 
     @property
@@ -137,4 +137,9 @@ def columns_of(*parts: Filter | Selector | Measure | PoolMeasure | Sampler | Dra
 
 def is_costly(part: object) -> bool:
     """Whether a filter, or a member of it, says of itself that it is."""
-    return bool(getattr(part, "costly", False))
+    return cost_of(part) > 0
+
+
+def cost_of(part: object) -> int:
+    """0: vectorised; 1: Python for every row; 2: a model for every row."""
+    return int(getattr(part, "costly", 0))

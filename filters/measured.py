@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from filters.contract import Filter, Measure, Pool, PoolMeasure, is_costly
+from filters.contract import Filter, Measure, Pool, PoolMeasure, cost_of
 from schemas.errors import UsageError, UserError
 
 
@@ -54,8 +54,8 @@ class Between:
         return self.measure.reads
 
     @property
-    def costly(self) -> bool:
-        return is_costly(self.measure)
+    def costly(self) -> int:
+        return cost_of(self.measure)
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the measure lies between the bounds."""

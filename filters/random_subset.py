@@ -9,8 +9,8 @@ import pyarrow as pa
 from filters.contract import Filter, Pool
 from filters.measured import checked_fraction
 from filters.registry import Context, Entry, parameter
+from filters.uid_hash import uid_hashes
 from schemas.errors import UsageError
-from schemas.subsets import uid_rows
 
 _TOP = 2**64
 
@@ -26,7 +26,7 @@ class RandomSubset:
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the hash is small enough."""
-        hashes = _hashes(batch, self.seed)
+        hashes = uid_hashes(batch, self.seed)
         return pa.array(hashes < np.uint64(self.below) if self.below < _TOP else np.ones(len(hashes), bool))
 
 
@@ -44,27 +44,12 @@ class RandomOfSize:
 
     def resolve(self, pool: Pool) -> Filter:
         """The hash at which the pool is cut, in one pass; 8 bytes of memory per row."""
-        hashes = np.concatenate([np.empty(0, np.uint64), *(_hashes(batch, self.seed) for batch in pool(self.reads))])
+        hashes = np.concatenate([np.empty(0, np.uint64), *(uid_hashes(batch, self.seed) for batch in pool(self.reads))])
         if self.rows >= len(hashes):
             return RandomSubset(_TOP, self.seed)
         if self.rows == 0:
             return RandomSubset(0, self.seed)
         return RandomSubset(int(np.partition(hashes, self.rows - 1)[self.rows - 1]) + 1, self.seed)
-
-
-def _hashes(batch: pa.RecordBatch, seed: int) -> np.ndarray:
-    """(n,) uint64, one per row."""
-    rows = uid_rows(batch["uid"])
-    with np.errstate(over="ignore"):
-        return _mix(rows["f0"] ^ _mix(rows["f1"] ^ _mix(np.full(1, seed % _TOP, np.uint64))))
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's step (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators")."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from filters.registry import Context, Entry, parameter
 
@@ -17,6 +18,7 @@ class MinWords:
     words: int
     name: ClassVar[str] = "min_words"
     reads: ClassVar[tuple[str, ...]] = _READS
+    costly: ClassVar[int] = 1
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text has enough words."""
@@ -33,7 +35,7 @@ class MinCharacters:
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text is long enough."""
-        return pa.array([text is not None and len(text) >= self.characters for text in batch["text"].to_pylist()], pa.bool_())
+        return pc.fill_null(pc.greater_equal(pc.utf8_length(batch["text"]), self.characters), False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,14 @@ COMMANDS = {
     "pool": Command("pipeline.pool", "PoolConfig", "candidates → pool: exact dedup, URL validity, opt-out, sample"),
     "download": Command("pipeline.download", "DownloadConfig", "pool → shards: images in WebDataset tars"),
     "score": Command("pipeline.score", "ScoreConfig", "shards → scores: embeddings and CLIP similarity"),
-    "filter": Command("pipeline.filter", "FilterConfig", "scores → subset: DataComp's baselines, drop-in"),
+    "dedup": Command("pipeline.dedup", "DedupConfig", "scores → columns: of which earlier pair each is a copy"),
+    "decontaminate": Command(
+        "pipeline.decontaminate", "DecontaminateConfig", "scores → columns: which pairs are near evaluation images"
+    ),
+    "measure": Command("pipeline.measure", "MeasureConfig", "scores → a column: a filter's measure, or a head over embeddings"),
+    "filter": Command("pipeline.filter", "FilterConfig", "scores → subset: DataComp's baselines, drop-in, and recipes"),
+    "compare": Command("pipeline.compare", "CompareConfig", "subsets → what they share"),
+    "reshard": Command("pipeline.reshard", "ReshardConfig", "shards + subset → curated shards"),
     "train": Command("pipeline.train", "TrainConfig", "subset → reference model"),
     "evaluate": Command("pipeline.evaluate", "EvaluateConfig", "reference model → zero-shot results"),
     "rank": Command("pipeline.rank", "RankConfig", "results → ranking with intervals"),

@@ -56,6 +56,17 @@ def near(path: str) -> str:
     return str(place)
 
 
+def fetched(path: str) -> str:
+    """A local copy of a remote file, under its name, in a folder of this user's that its content names."""
+    digest = sha256_of(path)
+    folder = _own_folder() / digest
+    folder.mkdir(mode=0o700, exist_ok=True)
+    place = folder / path.rstrip("/").rsplit("/", 1)[-1]
+    if not place.exists() or sha256_of(str(place)) != digest:
+        _copy(path, str(place))
+    return str(place)
+
+
 def sha256_of(path: str) -> str:
     """sha256 of a file of any size, in hex."""
     with io.open_read(path) as file:

@@ -13,26 +13,27 @@ from filters.describe import describe, parameters
 from pipeline.filter.recipe import Recipe
 from schemas.subsets import uid_rows
 
-# A costly rule is asked for the rows that the others leave, and for one row in so many, chosen by uid: what it removes alone is
-# estimated from these.
+# In a large pool a costly rule is asked for the rows that the others leave, and for one row in so many, chosen by uid: what it
+# removes alone is estimated from these.
 SAMPLED_ONE_IN = 16
+LARGE_POOL_ROWS = 250_000
 
 
 class Waterfall:
     """Rows that each of k rules removes: alone, and in order (of those that the rules before it left). Costly rules come last."""
 
-    def __init__(self, rules: Sequence[Filter]) -> None:
+    def __init__(self, rules: Sequence[Filter], *, sampled: bool = False) -> None:
         self.rules = tuple(cheap_first(rules))
         self.rows_in = 0
         self.rows_sampled = 0
         self.alone = np.zeros(len(self.rules), dtype=np.int64)
         self.in_order = np.zeros(len(self.rules), dtype=np.int64)
-        self._samples = any(is_costly(rule) for rule in self.rules) and len(self.rules) > 1
+        self.sampled = sampled and len(self.rules) > 1 and any(is_costly(rule) for rule in self.rules)
 
     @classmethod
     def total(cls, rules: Sequence[Filter], parts: Sequence["Waterfall"]) -> "Waterfall":
         """The sum over files."""
-        whole = cls(rules)
+        whole = cls(rules, sampled=any(part.sampled for part in parts))
         for part in parts:
             whole.rows_in += part.rows_in
             whole.rows_sampled += part.rows_sampled
@@ -43,12 +44,13 @@ class Waterfall:
     def judge(self, batch: pa.RecordBatch) -> np.ndarray:
         """Ask the rules about a batch of n rows, and count their answers; what they all keep, (n,) bool."""
         kept = np.ones(batch.num_rows, dtype=bool)
-        sampled = self._sampled(batch)
+        sampled = self._sample_of(batch)
         for i, rule in enumerate(self.rules):
-            asked = kept | sampled if is_costly(rule) and self._samples else np.ones_like(kept)
+            estimated = self.sampled and is_costly(rule)
+            asked = kept | sampled if estimated else np.ones_like(kept)
             answered = np.zeros_like(kept)
             answered[asked] = answers(rule, batch, asked)
-            counted = sampled if is_costly(rule) and self._samples else asked
+            counted = sampled if estimated else asked
             self.alone[i] += np.count_nonzero(counted & ~answered)
             self.in_order[i] += np.count_nonzero(kept & ~answered)
             kept &= answered
@@ -73,13 +75,13 @@ class Waterfall:
         ]
 
     def _alone(self, i: int) -> dict[str, int]:
-        if not (is_costly(self.rules[i]) and self._samples):
+        if not (is_costly(self.rules[i]) and self.sampled):
             return {"removed_alone": int(self.alone[i])}
         share = self.alone[i] / max(1, self.rows_sampled)
         return {"removed_alone": round(share * self.rows_in), "removed_alone_estimated_from": self.rows_sampled}
 
-    def _sampled(self, batch: pa.RecordBatch) -> np.ndarray:
-        if not self._samples:
+    def _sample_of(self, batch: pa.RecordBatch) -> np.ndarray:
+        if not self.sampled:
             return np.zeros(batch.num_rows, dtype=bool)
         return np.asarray(uid_rows(batch["uid"])["f1"] % np.uint64(SAMPLED_ONE_IN) == 0)
 

@@ -23,9 +23,9 @@ from filters.compose import All, Not, Then
 from filters.compose import Any as AnyOf
 from filters.contract import Filter, Rule, Sampler, Selector
 from filters.no_filter import NoFilter
-from filters.registry import Context, build, files_of, find, takes
+from filters.registry import Context, Entry, build, files_of, find, takes
 from pipeline import io
-from pipeline.nearby import near, sha256_of
+from pipeline.nearby import fetched, sha256_of
 from pipeline.subset_file import read_subset
 from schemas.errors import UsageError, UserError
 
@@ -90,19 +90,13 @@ class _Cook:
             if "like" in values and "rows" in known:
                 values["rows"] = len(read_subset(self.resolved(values.pop("like"))))
             for key in files_of(entry):
-                if isinstance(path := values.get(key), str):
-                    values[key] = self.local(path, from_table=key in table)
-            return build(name, values, self.context)
+                if isinstance(path := values.get(key), str) and key in table:
+                    values[key] = self.resolved(path)
+            local, digests = files_of_parameters(entry, values)
+            self.files.update(digests)
+            return build(name, local, self.context)
         except UserError as error:
             raise type(error)(f"{where}: {error}" if where else str(error)) from error
-
-    def local(self, path: str, *, from_table: bool) -> str:
-        """A local file with what `path` holds; its sha256 is noted."""
-        place = self.resolved(path) if from_table else path
-        if not io.exists(place):
-            raise UserError(f"{place}: no such file")
-        self.files[place] = sha256_of(place)
-        return place if io.is_local(place) else near(place)
 
     def resolved(self, path: str) -> str:
         return path if "://" in path or os.path.isabs(path) or not self.folder else io.join(self.folder, path)
@@ -139,6 +133,19 @@ def read_recipe(path: str, given: Mapping[str, Any], context: Context) -> Recipe
         raise type(error)(f"{path}: {error}") from error
     told = {key: table[key] for key in ("name", "source") if isinstance(table.get(key), str)}
     return Recipe(keep=keep, sample=sample, files=cook.files, **{"name": io.stem(path), **told})
+
+
+def files_of_parameters(entry: Entry, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The parameters with local paths in place of URLs, and what decides: the sha256 of every file. Raises UserError."""
+    local, digests = dict(values), {}
+    for key in files_of(entry):
+        if not isinstance(path := values.get(key), str):
+            continue
+        if not io.exists(path):
+            raise UserError(f"{entry.name}: {key} = {path}: no such file")
+        digests[path] = sha256_of(path)
+        local[key] = path if io.is_local(path) else fetched(path)
+    return local, digests
 
 
 def parameters_from(words: Sequence[str]) -> dict[str, Any]:

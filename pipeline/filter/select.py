@@ -15,10 +15,10 @@ from filters.contract import Draw, Filter, columns_of, is_costly
 from filters.registry import Context, find, takes
 from pipeline import io
 from pipeline.filter import FilterConfig
-from pipeline.filter.account import Waterfall, account
+from pipeline.filter.account import LARGE_POOL_ROWS, Waterfall, account
 from pipeline.filter.recipe import Recipe, members_of, named, parameters_from, read_recipe
 from pipeline.manifest import InputReport, Manifest, Run, output_config, peak_rss_bytes, to_json
-from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files
+from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files, rows_of
 from pipeline.metadata.read import read_batches, read_readable, require_scored
 from pipeline.progress import progress
 from pipeline.stage import require_complete
@@ -67,15 +67,15 @@ def select(config: FilterConfig) -> Manifest:
     return manifest
 
 
-def filter_file(chosen: Filter, drawn: Draw | None, file: MetadataFile) -> FileResult:
-    """Apply the filter to one file. A file that cannot be used is reported, not raised."""
+def filter_file(chosen: Filter, drawn: Draw | None, sampled: bool, file: MetadataFile) -> FileResult:
+    """Apply the filter to one file; `sampled`: what costs is estimated in its waterfall. A file of no use is reported, not raised."""
     rules = rules_of(chosen)
-    waterfall, kept = Waterfall(rules), [np.empty(0, SUBSET_DTYPE)]
+    waterfall, kept = Waterfall(rules, sampled=sampled), [np.empty(0, SUBSET_DTYPE)]
     columns = tuple(dict.fromkeys((*columns_of(chosen), *(drawn.reads if drawn else ()), "uid")))
     try:
         for batch in read_batches(file, columns):
             mask = waterfall.judge(batch)
-            uids = uid_rows(batch["uid"])[mask]
+            uids = uid_rows(batch["uid"].filter(pa.array(mask)))
             kept.append(np.repeat(uids, drawn.repeats(batch.filter(pa.array(mask)))) if drawn else uids)
     except (UserError, ValueError, TypeError, pa.ArrowException) as error:  # TypeError: a column of a type that it cannot have
         failed = InputReport(path=file.path, status="failed", error=str(error))
@@ -117,15 +117,20 @@ def _recipe(config: FilterConfig, context: Context) -> Recipe:
 
 def _map(chosen: Filter, drawn: Draw | None, files: Sequence[MetadataFile], config: FilterConfig) -> Iterable[FileResult]:
     """The results in the order of the files. Arrow and NumPy leave other threads alone; Python does not."""
-    workers, work = min(config.num_workers or config.workers, len(files)), partial(filter_file, chosen, drawn)
+    workers, work = min(config.num_workers or config.workers, len(files)), partial(filter_file, chosen, drawn, _is_large(files))
     if workers == 1:
         yield from map(work, files)
     elif is_costly(chosen):
-        with worker_processes(workers) as processes:
+        with worker_processes(workers, ready="pipeline.filter.ready") as processes:
             yield from processes.map(work, files, chunksize=max(1, min(8, len(files) // (4 * workers))))
     else:
         with ThreadPoolExecutor(workers) as threads:
             yield from threads.map(work, files)
+
+
+def _is_large(files: Sequence[MetadataFile]) -> bool:
+    """Whether the pool has many rows, if its first file is like the others."""
+    return bool(files) and rows_of(files[0]) * len(files) > LARGE_POOL_ROWS
 
 
 def _save(save_path: str, kept: np.ndarray, manifest: Manifest) -> None:

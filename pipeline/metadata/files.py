@@ -68,5 +68,14 @@ def schema_of(path: str) -> pa.Schema:
         raise UserError(f"{path}: damaged parquet file ({error}); download or make it again") from error
 
 
+def rows_of(file: MetadataFile) -> int:
+    """How many rows its parquet says it has; 0 where it cannot be read."""
+    try:
+        with io.open_read(file.path) as source:
+            return int(pq.ParquetFile(source).metadata.num_rows)
+    except (pa.ArrowException, OSError):
+        return 0
+
+
 def _by_stem(folder: str) -> dict[str, str]:
     return {io.stem(path): path for path in io.list_files(folder, ".parquet")}

@@ -34,7 +34,7 @@ def read_batches(file: MetadataFile, columns: Sequence[str], *, rows: int | None
             arrays = _arrays(file, [name for name in columns if name not in elsewhere])
             most = rows or (_ROWS_WITH_ARRAYS if arrays else BATCH_ROWS)
             read = [name for name in own if name in columns or (beside and name == "uid")]
-            batches = parquet.iter_batches(batch_size=most, columns=read)
+            batches = parquet.iter_batches(batch_size=most, columns=read, use_threads=False)  # workers are the parallelism
             for found in _with_arrays(file, _with_beside(file, map(_by_name, batches), beside), arrays):
                 yield _batch(found, columns)
     except (pa.ArrowException, OSError) as error:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import io
+from pipeline.compare.overlap import Members
 from pipeline.report.read import Subset
 from schemas.errors import UserError
 from schemas.scores import is_clip_column
@@ -73,23 +74,6 @@ def _floors(part: Any, column: str) -> Iterator[float]:
         yield from _floors(member_part, column)
 
 
-class Members:
-    """Answers which uids stand in a sorted (m,) `u8,u8` subset; 8 bytes of memory per uid beside it."""
-
-    def __init__(self, subset: np.ndarray) -> None:
-        self._subset = subset
-        # Found by the high half alone: numpy searches pairs slowly, and two uids that share 64 bits of md5 do not occur.
-        self._high = np.ascontiguousarray(subset["f0"])
-
-    def among(self, uids: np.ndarray) -> np.ndarray:
-        """(n,) bool: which of n uids, (n,) `u8,u8`, stand in it."""
-        if not len(self._subset):
-            return np.zeros(len(uids), dtype=bool)
-        at = np.minimum(np.searchsorted(self._high, uids["f0"]), len(self._subset) - 1)
-        found: np.ndarray = self._subset[at] == uids
-        return found
-
-
 def _batches(files: Sequence[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
     """The uids, (n,) `u8,u8`, and the rows of each batch."""
     for path in files:
@@ -109,7 +93,7 @@ def _batches(files: Sequence[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]
 
 def _uids(path: str, batch: pa.RecordBatch) -> np.ndarray:
     try:
-        return uid_rows(batch.column("uid").to_pylist())
+        return uid_rows(batch.column("uid"))
     except ValueError as error:
         raise UserError(f"{path}: {error}; run `webpairs score` again") from error
 

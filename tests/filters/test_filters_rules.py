@@ -78,7 +78,7 @@ SCORES = st.lists(st.one_of(st.none(), st.floats(-1, 1, width=32), st.just(math.
 def test_a_fraction_keeps_the_rows_down_to_the_nth_score_ties_included(scores: list, fraction: float, cut: int):
     array = pa.array(scores, pa.float32())
     batches = [pa.record_batch({"c": array.slice(start, cut)}) for start in range(0, len(array), cut)]
-    chosen = TopFraction("c", fraction).resolve(lambda: batches)
+    chosen = TopFraction("c", fraction).resolve(lambda _: batches)
     values = array.to_numpy(zero_copy_only=False)
     present = np.sort(values[~np.isnan(values)])[::-1]
     place = int(len(values) * fraction)
@@ -88,7 +88,7 @@ def test_a_fraction_keeps_the_rows_down_to_the_nth_score_ties_included(scores: l
 
 def test_a_fraction_of_a_pool_without_rows_is_refused():
     with pytest.raises(UserError, match="no rows"):
-        TopFraction("c", 0.3).resolve(list)
+        TopFraction("c", 0.3).resolve(lambda _: [])
 
 
 def uids(count: int) -> list[str]:
@@ -122,5 +122,5 @@ def test_a_random_subset_of_a_smaller_share_is_part_of_a_larger_one():
 @pytest.mark.parametrize("rows", [0, 1, 137, 300, 400])
 def test_a_random_subset_of_a_size_has_that_size_or_the_whole_pool(rows: int):
     batches = [pa.record_batch({"uid": uids(300)[:100]}), pa.record_batch({"uid": uids(300)[100:]})]
-    chosen = RandomOfSize(rows, 0).resolve(lambda: batches)
+    chosen = RandomOfSize(rows, 0).resolve(lambda _: batches)
     assert sum(sum(chosen.keep(batch).to_pylist()) for batch in batches) == min(rows, 300)

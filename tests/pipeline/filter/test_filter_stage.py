@@ -60,15 +60,29 @@ def test_the_account_tells_what_each_rule_removed_alone_and_in_order(tmp_path: P
     steps = [(s["rule"]["filter"], s["removed_alone"], s["removed_in_order"], s["left"]) for s in made["waterfall"]]
     assert steps == [
         ("language", 25, 25, 75),
-        ("min_words", 0, 0, 75),
         ("min_characters", 0, 0, 75),
         ("min_side", 10, 5, 70),
         ("max_aspect_ratio", 0, 0, 70),
+        ("min_words", 0, 0, 70),
     ]
     assert made["counts"]["rows_in"] == 100
     assert made["counts"]["rows_out"] == 70
     assert made["parameters"]["min_side"] == {"px": 200}
     assert made["recipe"] == "basic_filter"
+
+
+def test_a_costly_rule_of_a_large_pool_is_asked_for_what_others_leave_and_a_sample(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("pipeline.filter.select.LARGE_POOL_ROWS", 10)
+    folder = metadata(
+        tmp_path / "m", uid=[f"{i:032x}" for i in range(100)], text=["short" if i % 3 else ENGLISH for i in range(100)]
+    )
+    kept = subset(folder, "basic_filter")
+    assert kept == [f"{i:032x}" for i in range(100) if i % 4 and i % 10 and i % 3 == 0]
+    (words,) = [step for step in account(folder)["waterfall"] if step["rule"]["filter"] == "min_words"]
+    sampled = range(0, 100, 16)
+    assert words["removed_alone_estimated_from"] == len(sampled)
+    assert words["removed_alone"] == round(100 * sum(i % 3 > 0 for i in sampled) / len(sampled))
+    assert words["left"] == len(kept)
 
 
 def test_any_scored_column_will_do_for_arch_and_the_account_tells_the_threshold(tmp_path: Path):
@@ -131,15 +145,21 @@ def test_metadata_may_lie_behind_a_url(tmp_path: Path):
     assert run(FilterConfig(name="no_filter", metadata_dir=f"file://{folder}", save_path=save)).counts["rows_out"] == 100
 
 
-def test_a_damaged_file_is_named_and_the_others_are_filtered(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_damaged_file_ends_the_command_and_by_option_is_named_counted_and_skipped(tmp_path: Path, capsys):
     folder = metadata(tmp_path / "m")
     damaged = folder / "00000.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
     words = ["filter", "--name", "clip_score", "--arch", "demo", "--fraction", "0.5", "--metadata_dir", str(folder)]
-    assert main([*words, "--save_path", str(tmp_path / "s.npy")]) == 1
+    words += ["--save_path", str(tmp_path / "s.npy")]
+    assert main(words) == 1
+    assert f"webpairs: {damaged}: damaged parquet file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert main([*words, "--damaged", "skip"]) == 0
     assert f"webpairs: failed: {damaged}: damaged parquet file" in capsys.readouterr().err
     assert len(np.load(tmp_path / "s.npy")) == 26
-    assert json.loads((tmp_path / "s.json").read_text())["inputs"][0]["status"] == "failed"
+    told = json.loads((tmp_path / "s.json").read_text())
+    assert told["inputs"][0]["status"] == "failed"
+    assert told["counts"]["skipped_files"] == 1
 
 
 def test_a_file_that_lacks_a_column_or_holds_a_bad_uid_is_named(tmp_path: Path):
@@ -147,7 +167,7 @@ def test_a_file_that_lacks_a_column_or_holds_a_bad_uid_is_named(tmp_path: Path):
     pq.write_table(pa.table({"uid": [UIDS[0]]}), folder / "00002.parquet")
     bad = pq.read_table(folder / "00001.parquet")
     pq.write_table(bad.set_column(0, "uid", pa.array(["abc"] + ["0" * 32] * 49)), folder / "00001.parquet")
-    failed = run(config(folder, "clip_score", arch="demo", threshold=-1.0)).failed_inputs
+    failed = run(config(folder, "clip_score", arch="demo", threshold=-1.0, damaged="skip")).failed_inputs
     assert [Path(report.path).name for report in failed] == ["00001.parquet", "00002.parquet"]
     assert "'abc' has 3 characters" in failed[0].error
     assert "no column clip_demo_similarity_score" in failed[1].error
@@ -164,7 +184,7 @@ def test_a_folder_that_is_missing_or_has_no_parquet_is_refused(tmp_path: Path):
 def test_a_folder_of_damaged_files_only_is_refused(tmp_path: Path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "00000.parquet").write_bytes(b"PAR1 nothing PAR1")
-    with pytest.raises(UserError, match=r"00000\.parquet: not a readable parquet file"):
+    with pytest.raises(UserError, match=r"00000\.parquet: damaged parquet file"):
         run(config(tmp_path / "m", "no_filter"))
 
 

@@ -1,0 +1,192 @@
+"""Arrays of numbers in the files that torch.save writes, and in .npy files, read without torch and without running their pickles.
+
+A pickle is a program. Here it may do no more than describe an array or a tensor: whatever else it names is refused, and what it
+describes is made here, after its size was compared with the bytes that are there. Format: torch.save's zip (torch >= 1.6), whose
+members are stored, not packed: NAME/data.pkl, and NAME/data/KEY for the bytes of each tensor.
+"""
+
+import math
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from schemas.errors import UserError
+
+_STORAGES = {"HalfStorage": "<f2", "FloatStorage": "<f4", "DoubleStorage": "<f8"}
+_DTYPES = ("<f2", "<f4", "<f8")
+_MOST_PICKLE_BYTES = 1 << 32
+
+
+def read_rows(path: str, key: str | None = None) -> np.ndarray:
+    """The (n, d) floats in a file: of a .npy, or of a torch file that holds an array or tensor, or a dictionary with one at `key`.
+
+    Raises UserError naming the file where it is damaged, holds something else, or would run code.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False) if file.read(6) == _at_start(file) else _read_torch(file)
+        if isinstance(found, dict):
+            found = found.get(key)
+        rows = found.read() if isinstance(found, _Tensor | _Array) else found
+        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
+            raise ValueError(f"holds {_said(rows)}")
+    except Exception as error:  # a damaged pickle raises whatever its ruins lead to
+        of = f", or a dictionary with them at {key!r}" if key else ""
+        raise UserError(f"{path}: not a file of (n, d) floats that torch.save or numpy.save wrote{of}: {error}") from error
+    return rows
+
+
+def _at_start(file: IO[bytes]) -> bytes:
+    """The first bytes of a .npy; the file is set to its start."""
+    file.seek(0)
+    return b"\x93NUMPY"
+
+
+def _said(found: object) -> str:
+    return f"floats of shape {found.shape}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """The bytes of a tensor, to be read."""
+
+    read: Callable[[], bytes]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def read(self) -> np.ndarray:
+        """The tensor. Raises ValueError where it is not in row order, or has more numbers than there are."""
+        rowwise = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
+        if self.strides != rowwise or self.offset < 0:
+            raise ValueError(f"a tensor with strides {self.strides}; save a contiguous one")
+        return _floats(self.storage.read(), self.storage.dtype, self.shape, self.offset)
+
+
+class _Array:
+    """What stands for a NumPy array while a pickle is read."""
+
+    def __init__(self, *_: object) -> None:
+        self._state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._state = state
+
+    def read(self) -> np.ndarray:
+        """The array. Raises ValueError where it is not in row order, or its bytes are not those of its shape."""
+        _, shape, dtype, fortran, data = self._state
+        if fortran or not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
+            raise ValueError("an array in column order, or not of floats")
+        return _floats(data, dtype.text(), shape, 0)
+
+
+class _Dtype:
+    """What stands for a NumPy dtype while a pickle is read."""
+
+    def __init__(self, code: str = "", *_: object) -> None:
+        self._code = code
+        self._order = "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._order = state[1]
+
+    def text(self) -> str:
+        return f"{self._order}{self._code}"
+
+
+class _Reader(pickle._Unpickler):  # the one in Python: that in C takes memory for as many entries as the pickle says it has
+    """Reads a pickle that may name arrays, tensors and dictionaries only."""
+
+    def __init__(self, file: IO[bytes], storage: Callable[[str, str], _Storage] | None) -> None:
+        super().__init__(file)
+        self._storage = storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for one of the known names. Raises UnpicklingError for every other."""
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if (known := _NAMES.get((module.replace("numpy._core", "numpy.core"), name))) is None:
+            raise pickle.UnpicklingError(f"its pickle would call {module}.{name}")
+        return known
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """The bytes of a tensor, which torch keeps in a member of their own."""
+        kind, dtype, key, _, _ = pid
+        if kind != "storage" or dtype not in _DTYPES or self._storage is None:
+            raise pickle.UnpicklingError(f"its pickle refers to a {kind!r}")
+        return self._storage(str(key), dtype)
+
+
+def _tensor(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object) -> _Tensor:
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """As protocol 2, torch's own, writes the bytes of an array."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes in {encoding}")
+    return text.encode("latin1")
+
+
+# Instances of these are all that a pickle can make: none of them does anything before it is asked for its numbers.
+_NAMES: Mapping[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encoded,
+    ("collections", "OrderedDict"): dict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+}
+
+
+def _read_torch(file: IO[bytes]) -> Any:
+    """What a torch file holds: an _Array, a _Tensor, or a dictionary of them, their bytes read on demand."""
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(names) != 1:
+            raise ValueError("a .zip without torch's data.pkl")
+        root = names[0].removesuffix("data.pkl")
+        if f"{root}byteorder" in archive.namelist() and _stored(archive, f"{root}byteorder", 16) != b"little":
+            raise ValueError("written on a big-endian machine")
+
+        def storage(key: str, dtype: str) -> _Storage:
+            data = _stored(archive, f"{root}data/{key}", _MOST_PICKLE_BYTES)
+            return _Storage(lambda: data, dtype)
+
+        with archive.open(_require_stored(archive, names[0])) as pickled:
+            return _Reader(pickled, storage).load()
+
+
+def _stored(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    info = _require_stored(archive, name)
+    if info.file_size > most:
+        raise ValueError(f"{name} has {info.file_size} bytes")
+    return archive.read(info)
+
+
+def _require_stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """A member that is not packed, and so no larger than the file. Raises ValueError for others."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed, which torch.save does not do")
+    return info
+
+
+def _floats(data: bytes | bytearray, dtype: str, shape: Iterable[int], offset: int) -> np.ndarray:
+    """Numbers of that shape from the offset, in numbers, on. Raises ValueError where there are not as many."""
+    if dtype not in _DTYPES:
+        raise ValueError(f"numbers of type {dtype!r}; float16, float32 and float64 are read")
+    sizes = tuple(shape)
+    if any(not isinstance(size, int) or size < 0 for size in sizes):
+        raise ValueError(f"shape {sizes}")
+    return np.frombuffer(data, dtype, math.prod(sizes), offset * np.dtype(dtype).itemsize).reshape(sizes)

@@ -1,0 +1,127 @@
+"""Recipes: filters composed in TOML, what they keep, and what is said of those that cannot be cooked."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.cli import main
+from schemas.subsets import array_to_uids
+
+ROWS = 100
+UIDS = [f"{i * 7919 % 251:032x}" for i in range(ROWS)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """100 rows in 2 files: scores rise from 0.00 to 0.99, sides from 100 to 298 px."""
+    (tmp_path / "m").mkdir()
+    sides = pa.array([100 + 2 * i for i in range(ROWS)], pa.int32())
+    scores = pa.array([i / ROWS for i in range(ROWS)], pa.float32())
+    table = pa.table(
+        {
+            "uid": UIDS,
+            "text": ["a b c"] * ROWS,
+            "original_width": sides,
+            "original_height": sides,
+            "clip_x_similarity_score": scores,
+        }
+    )
+    for i in range(2):
+        pq.write_table(table.slice(50 * i, 50), tmp_path / "m" / f"{i}.parquet")
+    return tmp_path
+
+
+def cook(folder: Path, text: str, *words: str) -> int:
+    (folder / "recipe.toml").write_text(text)
+    inputs = ["--recipe", str(folder / "recipe.toml"), "--metadata_dir", str(folder / "m")]
+    return main(["filter", *inputs, "--save_path", str(folder / "s.npy"), *words])
+
+
+def kept(folder: Path, text: str, *words: str) -> set[int]:
+    assert cook(folder, text, *words) == 0
+    return {UIDS.index(uid) for uid in array_to_uids(np.load(folder / "s.npy"))}
+
+
+SCORE = '{ filter = "clip_score", arch = "x", fraction = 0.2 }'
+LARGE = '{ filter = "min_side", px = 200 }'
+
+
+def test_all_any_and_not_keep_what_sets_would(folder: Path):
+    top, large = set(range(79, 100)), set(range(50, 100))
+    assert kept(folder, f"keep = {SCORE}") == top
+    assert kept(folder, f"keep = {{ all = [{SCORE}, {{ not = {LARGE} }}] }}") == top - large
+    assert kept(folder, f"keep = {{ any = [{SCORE}, {LARGE}] }}") == top | large
+    assert kept(folder, f"keep = {{ not = {{ any = [{SCORE}, {LARGE}] }} }}") == set(range(100)) - top - large
+
+
+def test_a_fraction_is_of_the_whole_pool_but_after_then_of_what_is_left(folder: Path):
+    small = f"{{ not = {LARGE} }}"
+    assert kept(folder, f"keep = {{ all = [{small}, {SCORE}] }}") == set()
+    assert kept(folder, f"keep = {{ then = [{small}, {SCORE}] }}") == set(range(39, 50))
+
+
+def test_the_account_tells_the_recipe_its_source_and_the_waterfall(folder: Path):
+    assert cook(folder, f'name = "two"\nsource = "someone 2026"\nkeep = {{ all = [{LARGE}, {SCORE}] }}') == 0
+    told = json.loads((folder / "s.json").read_text())
+    assert (told["recipe"], told["source"]) == ("two", "someone 2026")
+    steps = [(s["rule"]["filter"], s["removed_alone"], s["removed_in_order"], s["left"]) for s in told["waterfall"]]
+    assert steps == [("min_side", 50, 50, 50), ("clip_score", 79, 29, 21)]
+
+
+def test_options_fill_what_the_recipe_leaves_open(folder: Path):
+    assert kept(folder, 'keep = { filter = "clip_score", fraction = 0.2 }', "--arch", "x") == set(range(79, 100))
+    assert kept(folder, 'keep = { filter = "min_side" }', "--param", "px=298") == {99}
+
+
+def test_a_random_subset_takes_the_size_of_another_file_beside_the_recipe(folder: Path):
+    np.save(folder / "other.npy", np.zeros(17, "u8,u8"))
+    assert len(kept(folder, 'keep = { filter = "random_subset", like = "other.npy" }')) == 17
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ("keep = 3", 2, "recipe.toml: keep: a table with exactly one of filter, all, any, then, not; found 3"),
+        ("keep = {}", 2, "keep: a table with exactly one of filter"),
+        ("name = 'a'", 2, "no [keep]"),
+        ("kept = {}", 2, "unknown kept; a recipe has name"),
+        ("keep = [", 1, "recipe.toml: not TOML"),
+        ('keep = { filter = "clipscore" }', 2, "keep: filter clipscore: no such filter; did you mean clip_score?"),
+        ('keep = { all = [{ filter = "min_side", px = "big" }] }', 2, "keep.all[0]: min_side: px = 'big' must be a whole number"),
+        ('keep = { all = [{ filter = "min_side", side = 3 }] }', 2, "keep.all[0]: --side: min_side does not take it"),
+        ("keep = { all = [] }", 2, "keep.all: a list of filters that is not empty"),
+        (f"keep = {{ all = [{LARGE}], px = 3 }}", 2, "parameters belong to a filter"),
+        (f"keep = {LARGE}\nsample = {LARGE}", 2, "sample: min_side says which rows are kept, not how often"),
+        ('keep = { filter = "clip_score", arch = "y", threshold = 0.1 }', 1, "it has: x"),
+    ],
+)
+def test_what_cannot_be_cooked_is_told_with_its_place_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, status: int, message: str
+):
+    assert cook(folder, text) == status
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (folder / "s.npy").exists()
+
+
+def test_deep_nesting_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]):
+    text = LARGE
+    for _ in range(40):
+        text = f"{{ not = {text} }}"
+    assert cook(folder, f"keep = {text}") == 2
+    assert "nested more than 32 deep" in capsys.readouterr().err
+
+
+def test_an_option_that_no_filter_of_the_recipe_takes_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert cook(folder, f"keep = {LARGE}", "--arch", "x") == 2
+    assert "--arch: no filter of the recipe takes it" in capsys.readouterr().err
+
+
+def test_name_and_recipe_exclude_each_other(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert cook(folder, f"keep = {LARGE}", "--name", "no_filter") == 2
+    assert "either --name or --recipe" in capsys.readouterr().err
