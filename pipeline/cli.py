@@ -149,8 +149,8 @@ def finish(manifest: Any, config: Any) -> int:
 
 
 def _where(config: Any) -> str:
-    """--out; `filter` keeps DataComp's name for it, `evaluate` writes beside the model where it is told nothing else."""
-    return str(getattr(config, "out", None) or getattr(config, "save_path", None) or config.model)
+    """--out; `filter` and `reshard` keep DataComp's names, `evaluate` writes beside the model where it is told nothing else."""
+    return str(next(place for name in ("out", "save_path", "output_dir", "model") if (place := getattr(config, name, None))))
 
 
 if __name__ == "__main__":

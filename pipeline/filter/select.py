@@ -68,7 +68,7 @@ def select(config: FilterConfig) -> Manifest:
 
 
 def filter_file(chosen: Filter, drawn: Draw | None, sampled: bool, file: MetadataFile) -> FileResult:
-    """Apply the filter to one file; `sampled`: what costs is estimated in its waterfall. A file of no use is reported, not raised."""
+    """Apply the filter to one file; `sampled`: what costs is estimated in its waterfall. A bad file is reported, not raised."""
     rules = rules_of(chosen)
     waterfall, kept = Waterfall(rules, sampled=sampled), [np.empty(0, SUBSET_DTYPE)]
     columns = tuple(dict.fromkeys((*columns_of(chosen), *(drawn.reads if drawn else ()), "uid")))

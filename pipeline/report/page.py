@@ -10,11 +10,13 @@ import jinja2
 from pipeline import io
 from pipeline.report import charts, download_charts, downloads, text, verdict
 from pipeline.report.account import accounts, provenance
+from pipeline.report.duplicates import contamination, duplicates
+from pipeline.report.filters import overlap_matrix, waterfalls
 from pipeline.report.funnel import Step, funnel, kept, missing_stages
 from pipeline.report.gallery import thumbnails
 from pipeline.report.ranking import scales
 from pipeline.report.read import Root, Subset, Truth
-from pipeline.report.scores import View, columns_of, scan, threshold_of
+from pipeline.report.scores import View, columns_of, rows_of, scan, threshold_of
 
 # Thumbnails are the bulk of the file (about 6 kB each in base64): so many keep it under 6 MB.
 MOST_THUMBNAILS = 600
@@ -36,6 +38,10 @@ def render(root: Root, *, pairs: int) -> str:
         "tasks_left_out": _tasks_left_out(root),
         "histograms": [_histogram(view, column) for view in views for column in columns_of(view)],
         "galleries": _galleries(root, views),
+        "waterfalls": waterfalls(root.subsets),
+        "overlap": overlap_matrix(root.subsets),
+        "copies": _copies(root),
+        "contamination": contamination(root),
         "accounts": accounts(root),
         "downloads": _downloads(root),
         "truth_of_filters": root.truth_of_filters,
@@ -103,6 +109,19 @@ def _galleries(root: Root, views: Sequence[View]) -> list[dict[str, Any]]:
         }
         for view in views
     ]
+
+
+def _copies(root: Root) -> dict[str, Any]:
+    """The kinds of copies, how cosines are spread, and the largest groups with their pictures."""
+    found = duplicates(root)
+    rows = rows_of(root.score_files, (uid for group in found["groups"] for uid in group["uids"])) if root.score_files else {}
+    images = thumbnails(io.join(root.path, "3_shards"), rows.values())
+    for group in found["groups"]:
+        known = [rows[uid] for uid in group["uids"] if uid in rows]
+        group["pairs"] = [
+            {**row, "image": images.get(row["uid"]), "scores": [], "truth": root.truth.get(row["uid"])} for row in known
+        ]
+    return found
 
 
 def _pair(row: dict[str, Any], view: View, images: dict[str, str], truth: dict[str, Truth]) -> dict[str, Any]:

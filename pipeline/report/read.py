@@ -51,6 +51,7 @@ class Root:
 
     path: str
     manifests: tuple[Manifest, ...] = ()
+    folders: dict[str, Manifest] = field(default_factory=dict)  # of the manifests, those that stand in a folder of the root
     subsets: tuple[Subset, ...] = ()
     score_files: tuple[str, ...] = ()
     ranking: tuple[dict[str, Any], ...] = ()
@@ -69,9 +70,11 @@ def read_root(path: str) -> Root:
     subsets = sorted(
         (_read_subset(name) for name in _files(path, "5_subsets", ".npy")), key=lambda s: (s.name != BASELINE, s.name)
     )
+    folders = _read_manifests(path)
     root = Root(
         path=path,
-        manifests=(*_read_manifests(path), *filter(None, (_manifest_of(subset) for subset in subsets))),
+        manifests=(*folders.values(), *filter(None, (_manifest_of(subset) for subset in subsets))),
+        folders=folders,
         subsets=tuple(subsets),
         score_files=tuple(_files(path, "4_scores", ".parquet")),
         ranking=_read_ranking(io.join(path, "7_ranking", "ranking.parquet"), subsets),
@@ -89,16 +92,19 @@ def _files(root: str, folder: str, suffix: str) -> list[str]:
     return io.list_files(path, suffix) if io.exists(path) else []
 
 
-def _read_manifests(root: str) -> tuple[Manifest, ...]:
+def _read_manifests(root: str) -> dict[str, Manifest]:
+    """Folder, relative to the root → the manifest that stands in it."""
     fs, folder = io.arrow_filesystem(root)
-    found = [p for depth in ("*", "6_models/*/*/*") for p in sorted(fs.glob(f"{folder.rstrip('/')}/{depth}/{MANIFEST_NAME}"))]
-    manifests = []
+    folder = folder.rstrip("/")
+    found = [p for depth in ("*", "6_models/*/*/*") for p in sorted(fs.glob(f"{folder}/{depth}/{MANIFEST_NAME}"))]
+    manifests = {}
     for path in found:
         try:
-            manifests.append(manifest_from_json(fs.cat_file(path)))
+            name = path.removesuffix(f"/{MANIFEST_NAME}").removeprefix(f"{folder}/")
+            manifests[name] = manifest_from_json(fs.cat_file(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: not a manifest ({error}); run the stage that made this folder again") from error
-    return tuple(manifests)
+    return manifests
 
 
 def _read_subset(path: str) -> Subset:

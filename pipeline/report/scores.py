@@ -1,12 +1,13 @@
 """4_scores and the subsets → score histograms and a sample of kept and dropped pairs per filter, in one pass over the rows."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import io
@@ -50,6 +51,16 @@ def scan(files: Sequence[str], subsets: Sequence[Subset], pairs: int) -> tuple[V
             view.kept_pairs = _sample(view.kept_pairs, batch, is_kept, uids["f0"], pairs)
             view.dropped_pairs = _sample(view.dropped_pairs, batch, ~is_kept, uids["f0"], pairs)
     return views
+
+
+def rows_of(files: Sequence[str], uids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The rows of these uids, by uid, with what a card shows; a uid that stands twice, as it stands first."""
+    wanted = pa.array(sorted(set(uids)), pa.string())
+    found: dict[str, dict[str, Any]] = {}
+    for _, batch in _batches(files) if len(wanted) else ():
+        for row in batch.filter(pc.is_in(batch["uid"], wanted)).to_pylist():
+            found.setdefault(row["uid"], {**dict.fromkeys(_SHOWN), **row})
+    return found
 
 
 def columns_of(view: View) -> list[str]:

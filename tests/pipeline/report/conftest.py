@@ -97,7 +97,12 @@ def write_subset(root: Path, name: str, rows: list[dict], resolved: dict) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", uids_to_array([row["uid"] for row in rows]))
     parameters = {key: value for key, value in resolved.items() if key != "filter"}
-    made = {"recipe": resolved["filter"], "resolved": resolved, "parameters": parameters, "waterfall": []}
+    steps = [("min_side", 90, 90, 310), ("clip_score", 180, 90, len(rows))] if resolved["filter"] == "clip_score" else []
+    waterfall = [
+        {"rule": {"filter": rule}, "removed_alone": alone, "removed_in_order": removed, "left": left}
+        for rule, alone, removed, left in steps
+    ]
+    made = {"recipe": resolved["filter"], "resolved": resolved, "parameters": parameters, "waterfall": waterfall}
     (folder / f"{name}.json").write_text(json.dumps(made))
 
 
@@ -140,6 +145,23 @@ def write_truth(root: Path, rows: list[dict]) -> None:
     (root / "7_ranking" / "truth_of_filters.json").write_text(json.dumps(found))
 
 
+def write_copies(root: Path, rows: list[dict]) -> None:
+    """Every tenth pair is a copy of the first, the pair after it one of the copy; a set of 50 images has 3 pairs near."""
+    uids = [row["uid"] for row in rows]
+    of = [uids[0] if i and i % 10 == 0 else uids[i - 1] if i % 10 == 1 and i > 10 else None for i in range(len(uids))]
+    cosines = [None if each is None else 0.97 if i % 3 else 0.9 for i, each in enumerate(of)]
+    columns = {"uid": uids, "dup_of": pa.array(of, pa.string()), "dup_cos": pa.array(cosines, pa.float32())}
+    facts = {"decontaminate": {"sets": {"cls_<b>shapes": {"images": 50, "pairs_near": 3}}}}
+    for stage, folder in (("dedup", "4_duplicates"), ("decontaminate", "4_contamination")):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        manifest = Manifest(
+            stage=stage, config={"stage": stage}, config_hash="0123456789abcdef", versions={}, counts={}, inputs=(), parts=(),
+            parts_resumed=0, facts=facts.get(stage, {}), started_at="2025-03-01T10:09:00+00:00", duration_s=1.0, peak_rss_bytes=1,
+        )  # fmt: skip
+        (root / folder / "_manifest.json").write_bytes(to_json(manifest))
+    pq.write_table(pa.table(columns), root / "4_duplicates" / "00000.parquet")
+
+
 def build(root: Path, rows: list[dict]) -> Path:
     """Everything that the stages would leave, for these pairs."""
     write_manifests(root)
@@ -154,6 +176,7 @@ def build(root: Path, rows: list[dict]) -> Path:
         rows[:: max(1, len(rows) // max(1, len(good)))][: len(good)],
         {"filter": "random_subset", "seed": 0},
     )
+    write_copies(root, rows)
     write_ranking(root, list(ranking_rows()))
     write_truth(root, rows)
     return root

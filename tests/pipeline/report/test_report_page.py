@@ -16,7 +16,7 @@ from pipeline.report import ReportConfig, run
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE
 
-SECTIONS = ["funnel", "ranking", "scores", "pairs", "stages", "provenance"]
+SECTIONS = ["funnel", "ranking", "filters", "copies", "scores", "pairs", "stages", "provenance"]
 
 
 class Page(HTMLParser):
@@ -88,7 +88,8 @@ def test_the_funnel_tells_counts_shares_and_reasons(html):
 
 
 def test_the_gallery_shows_as_many_pairs_as_asked_for(whole_root, tmp_path):
-    page = Page(report(whole_root, tmp_path / "r.html", pairs=5))
+    html = report(whole_root, tmp_path / "r.html", pairs=5)
+    page = Page(html[html.index('id="pairs"') :])
     images = [attrs["src"] for tag, attrs in page.tags if tag == "img"]
     assert len(images) == 5 + 2 * 10  # no_filter drops nothing
     assert sum(map(len, images)) < 6_000_000
