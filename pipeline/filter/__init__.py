@@ -28,7 +28,9 @@ class FilterConfig(StageConfig):
     beside: tuple[str, ...] = option(
         "folders with further columns of the same rows: what dedup, decontaminate and measure wrote", (), metavar="DIR"
     )
-    param: tuple[str, ...] = option("other parameters of the filter, or of every filter of the recipe", (), metavar="KEY=VALUE")
+    param: tuple[str, ...] = option(
+        "other parameters of the filter, or of every filter of the recipe that takes them", (), metavar="KEY=VALUE"
+    )
     seed: int | None = option("seed of filters that draw", None)
     like: str | None = option("random_subset of as many rows as this subset has", None, metavar="FILE.npy")
     lid_model: str | None = option("fastText's language-id model lid.176.bin", None, metavar="FILE")

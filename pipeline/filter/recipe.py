@@ -10,7 +10,8 @@
         { not = { filter = "file_name_text" } },
     ]
 
-A fraction is that of the whole pool, wherever it stands; the members of `then` see only what those before them keep.
+A fraction is that of the whole pool, wherever it stands; the members of `then` see only what those before them keep. An option
+or --param on the command line is for every filter of the recipe that takes it, and goes before what the recipe says.
 """
 
 import os
@@ -47,7 +48,7 @@ class Recipe:
 
 @dataclass
 class _Cook:
-    """Builds filters from tables; `given` are parameters from the command line, which filters take where the table has none."""
+    """Builds filters from tables; `given` are parameters from the command line, which take the place of the tables' own."""
 
     context: Context
     given: Mapping[str, Any]
@@ -84,13 +85,13 @@ class _Cook:
         try:
             entry = find(name)
             known = takes(entry)
-            values = {key: self.given[key] for key in known if key in self.given and key not in table}
-            self.used.update(values)
-            values.update({key: value for key, value in table.items() if key != "filter"})
+            values = {key: value for key, value in table.items() if key != "filter"}
+            values.update({key: self.given[key] for key in known if key in self.given})
+            self.used.update(known)
             if "like" in values and "rows" in known:
                 values["rows"] = len(read_subset(self.resolved(values.pop("like"))))
             for key in files_of(entry):
-                if isinstance(path := values.get(key), str) and key in table:
+                if isinstance(path := values.get(key), str) and key not in self.given:
                     values[key] = self.resolved(path)
             local, digests = files_of_parameters(entry, values)
             self.files.update(digests)

@@ -72,9 +72,11 @@ def test_the_account_tells_the_recipe_its_source_and_the_waterfall(folder: Path)
     assert steps == [("min_side", 50, 50, 50), ("clip_score", 79, 29, 21)]
 
 
-def test_options_fill_what_the_recipe_leaves_open(folder: Path):
+def test_options_fill_what_the_recipe_leaves_open_and_go_before_what_it_says(folder: Path):
     assert kept(folder, 'keep = { filter = "clip_score", fraction = 0.2 }', "--arch", "x") == set(range(79, 100))
     assert kept(folder, 'keep = { filter = "min_side" }', "--param", "px=298") == {99}
+    either = f"keep = {{ any = [{LARGE}, {SCORE}] }}"
+    assert kept(folder, either, "--param", "px=298", "--fraction", "0.04") == set(range(95, 100))
 
 
 def test_a_random_subset_takes_the_size_of_another_file_beside_the_recipe(folder: Path):
