@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(shell find schemas filters pipeline jobs -type f -not -name '*.pyc')
+SOURCES := $(shell find schemas filters pipeline jobs recipes -type f -not -name '*.pyc')
 
 help: ## this list
 	@grep -hE '^[a-z./]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z./]+):.*## /\1\t/' | expand -t 20
@@ -22,6 +22,7 @@ bench: .venv/runs ## ours beside a peer: make bench NAME=extract
 
 docs: .venv/develops ## what is generated under docs/
 	$(BIN)/python -m schemas.docs > docs/schemas.md
+	$(BIN)/python -m filters.docs > docs/filters.md
 	$(BIN)/python -m pipeline.download.docs
 
 dist/webpairs.zip: .venv/runs $(SOURCES) ## the code as a zip for spark-submit --py-files

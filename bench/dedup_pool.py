@@ -3,9 +3,9 @@
 In: a number of rows. Out: parquet (DataComp's columns) + npz (`b32_img`, (n, 512) float16) of the same stem, 50,000 rows each.
 
 The background is what image embeddings look like on the unit sphere: a direction that all share, topics, 16,384 clusters of very
-different weight and width in them, each with a spectrum of its own that falls off. One row in ten is a copy of another, at cosine 1,
-.99, .97 or .95 of it: groups of 2 to 20, and one "viral" image with a hundredth of all rows. The distribution does not depend on
-the number of rows, so that sizes can be compared; a larger pool is a denser one.
+different weight and width in them, each with a spectrum of its own that falls off. One row in ten is a copy of another, at cosine
+1, .99, .97 or .95 of it: groups of 2 to 20, and one "viral" image with a hundredth of all rows. The distribution does not depend
+on the number of rows, so that sizes can be compared; a larger pool is a denser one.
 """
 
 import hashlib
@@ -42,6 +42,14 @@ class Pool(NamedTuple):
         return self.folder / "metadata"
 
 
+class Made(NamedTuple):
+    """Rows as they are drawn."""
+
+    images: np.ndarray  # (n, 512) float16, unit vectors
+    source: np.ndarray  # (n,) int64: whose copy a row is; its own number where it is none
+    level: np.ndarray  # (n,) float64: the cosine planted between them; 1 where it is none
+
+
 class Content(NamedTuple):
     """A pool's rows in the order that decides who survives: higher score first, then the smaller uid."""
 
@@ -56,9 +64,9 @@ def pool(rows: int) -> Pool:
         print(f"making {made.metadata}", flush=True)
         making = made.folder / "metadata.new"
         making.mkdir(parents=True, exist_ok=True)
-        images, source, level = embeddings(rows)
+        drawn = embeddings(rows)
         for number, at in enumerate(range(0, rows, _ROWS_PER_FILE)):
-            _write(making, number, range(at, min(rows, at + _ROWS_PER_FILE)), images, source, level)
+            _write(making, number, range(at, min(rows, at + _ROWS_PER_FILE)), drawn)
         making.rename(made.metadata)
     return made
 
@@ -80,8 +88,8 @@ def content(made: Pool) -> Content:
     return Content(uids[order], images[order])
 
 
-def embeddings(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors (rows, 512) float16; whose copy each row is, its own number where it is none; the cosine planted, 1 there."""
+def embeddings(rows: int) -> Made:
+    """So many rows, always the same."""
     shape = _Background.drawn(np.random.default_rng(SEED))
     images = np.empty((rows, DIM), np.float16)
     blocks = [slice(at, min(rows, at + _BLOCK)) for at in range(0, rows, _BLOCK)]
@@ -101,7 +109,7 @@ def embeddings(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         list(threads.map(fill, range(len(blocks))))
         list(threads.map(copy, range(-(-len(copies) // _BLOCK))))
-    return images, source, level
+    return Made(images, source, level)
 
 
 class _Background(NamedTuple):
@@ -168,8 +176,9 @@ def _planted(rows: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     return source, level
 
 
-def _write(folder: Path, number: int, rows: range, images: np.ndarray, source: np.ndarray, level: np.ndarray) -> None:
+def _write(folder: Path, number: int, rows: range, made: Made) -> None:
     """One file of the pool: copies have captions and URLs of their own, those at cosine 1 their original's hash."""
+    images, source, level = made
     draw = np.random.default_rng([SEED, 4, len(images), number])
     texts = [f"a photo of thing {source[row] % 9973}, no. {row}" for row in rows]
     urls = [f"https://img-{row % 4999}.example/{row}.jpg" for row in rows]
@@ -187,9 +196,10 @@ def _write(folder: Path, number: int, rows: range, images: np.ndarray, source: n
         "sha256": [hashlib.sha256(image.encode()).hexdigest() for image in image_of],
     }
     stem = folder / hashlib.md5(str(number).encode()).hexdigest()  # DataComp's files are named by 32 hex digits
-    np.savez(stem.with_suffix(".npz"), **{EMBEDDINGS: images[rows.start : rows.stop]})
+    np.savez(stem.with_suffix(".npz"), **{EMBEDDINGS: images[rows.start : rows.stop]})  # type: ignore[arg-type]
     pq.write_table(pa.table(columns), stem.with_suffix(".parquet"))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    found: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return found

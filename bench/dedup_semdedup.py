@@ -1,9 +1,9 @@
 """SemDeDup's algorithm (Abbas et al. 2023, arXiv:2303.09540, section 3) on a CPU: `python -m bench.dedup_semdedup JSON`.
 
-Its reference code ends in an AttributeError in its first cluster and never moves anything to a GPU, so this is the algorithm as the
-paper and its configuration have it: spherical k-means by faiss; in each cluster the similarities of all pairs, of their upper
-triangle the most that each row has with one before it. In: {metadata, out, clusters, iterations, threads}. Out: a parquet of uid and
-that cosine.
+Its reference code ends in an AttributeError at its first cluster and never moves anything to a GPU, so this is the algorithm as
+the paper and the configuration have it: spherical k-means by faiss; in each cluster the similarities of all pairs, of their
+triangle the most that each row has with one before it. In: {metadata, out, clusters, iterations, threads}. Out: a parquet of uid
+and that cosine.
 
 In its favour: embeddings lie in memory as float32 (there: read from a memory map), k-means runs 20 iterations (there: 100), one
 file is written at the end (there: a pickled data frame per cluster), and rows stand in ours' order, by score (there: sorted once
@@ -12,6 +12,7 @@ more by their distance to the centroid).
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import faiss
@@ -34,7 +35,7 @@ def dedup(images: np.ndarray, clusters: int, iterations: int) -> np.ndarray:
     order = np.argsort(nearest, kind="stable")
     bounds = np.searchsorted(nearest[order], np.arange(clusters + 1))
     found = np.zeros(len(images), np.float32)
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         rows = order[start:end]
         if len(rows) > 1:
             found[rows] = _most_similar_earlier(torch.from_numpy(images[rows])).numpy()

@@ -1,7 +1,7 @@
 """What is true of a pool, by products of all pairs, and how much of it an answer found.
 
-In: a pool's images in the order that decides who survives. Out: for rows of a seeded sample the highest cosine with any earlier row,
-kept beside the pool; of an answer, recall at a cosine of .95.
+In: a pool's images in the order that decides who survives. Out: for rows of a seeded sample the highest cosine with any earlier
+row, kept beside the pool; of an answer, recall at a cosine of .95.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ import torch
 from bench.dedup_pool import Pool, content
 
 AT = 0.95
-# An answer may say .948 of a true .95: half the distance of neighbours in bf16 just below 1, the coarsest format that a product of
-# embeddings comes out in, is 2^-9 = .00195.
+# An answer may say .948 of a true .95: half the distance of neighbours in bf16 just below 1, the coarsest format in which
+# products of embeddings come out, is 2^-9 = .00195.
 TOLERANCE = 0.002
 BANDS = {"1": (0.995, 2.0), ".99": (0.98, 0.995), ".97": (0.96, 0.98), ".95": (AT, 0.96)}  # around the planted cosines
 _COLUMNS, _ROWS = 4096, 8192  # of a block of products: 128 MiB in float32
@@ -87,4 +87,5 @@ def _repeated(ascending: np.ndarray) -> bool:
 
 def _unit(rows: np.ndarray, device: str) -> torch.Tensor:
     found = torch.from_numpy(rows).to(device).float()
-    return found / found.norm(dim=1, keepdim=True)
+    unit: torch.Tensor = found / found.norm(dim=1, keepdim=True)
+    return unit

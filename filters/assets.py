@@ -19,7 +19,7 @@ class Asset:
     """One of these files.
 
     `names`: what it may be called in a folder of assets, the name that DataComp's scripts give it first. `cached`: the folder in
-    which they, or nltk, keep it. `sha256`: of the published file, in hex; other files of the same form will do, and are not refused.
+    which they, or nltk, keep it. `sha256`: of the published file, in hex; another file of the same form is not refused.
     """
 
     what: str
@@ -109,10 +109,15 @@ def find(name: str, given: str | None, folder: str | None, asker: str) -> str:
 
 
 def cached(name: str, folder: str | None) -> str | None:
-    """The path of an asset in `folder`, else where DataComp's scripts or nltk keep it, else None. Raises UserError for no folder."""
+    """The path of an asset in `folder`, else where DataComp's scripts or nltk keep it, else None.
+
+    Raises UserError where `folder` is none.
+    """
     asset = ASSETS[name]
     if folder is not None and not os.path.isdir(folder):
-        raise UserError(f"--assets {folder}: no such folder on this machine; give one with the files that DataComp's baselines take")
+        raise UserError(
+            f"--assets {folder}: no such folder on this machine; give one with the files that DataComp's baselines take"
+        )
     for place in (*([folder] if folder is not None else []), *_caches(asset)):
         for file_name in asset.names:
             if os.path.exists(path := os.path.join(place, file_name)):

@@ -20,10 +20,11 @@ class Parameters:
     """What basic_filter is told."""
 
     lid_model: str | None = parameter("fastText's lid.176.bin; without it the stored column `lang` decides", None, file=True)
+    assets: str | None = parameter("folder with lid.176.bin, which decides where no column `lang` does", None)
 
 
 def _build(asked: Parameters, context: Context) -> All:
-    return basic_filter(language("en", asked.lid_model, context, "basic_filter"))
+    return basic_filter(language("en", asked.lid_model, context, "basic_filter", asked.assets))
 
 
 ENTRY = Entry(

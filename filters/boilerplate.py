@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from filters.contract import Filter, Pool
 from filters.folded_text import folded, hashes, pieces
+from filters.needed import require_columns
 from filters.registry import Context, Entry, parameter
-from schemas.errors import UsageError, UserError
+from schemas.errors import UsageError
 
 _CHUNK_PAIRS = 1 << 22  # rows gathered between two countings: 64 MB
-_SPREADS = ("page_url", "url", "uid")  # where a text may stand; the first that the metadata has is counted
+_PLACES = ("page_url", "url")  # what a text may stand on, or beside; the first that the metadata has is counted
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class NotBoilerplate:
 class Boilerplate:
     """Drops texts that stand beside more than `most` different values of the column `per`; case and white space do not count.
 
-    Counting is exact but for collisions of 64-bit hashes (two of a hundred million texts collide with a probability of 0.03 %).
+    A row whose value is null is not counted. Counting is exact but for collisions of 64-bit hashes (any two of a hundred million
+    texts collide with a probability of 0.03 %).
     """
 
     most: int
@@ -104,8 +106,8 @@ class Parameters:
     """What boilerplate is told."""
 
     most: int = parameter("on how many different pages a text may stand", 10)
-    per: Literal["page_url", "url", "uid"] | None = parameter(
-        "the column whose different values are counted: page_url (pages), url (images) or uid; without it the first of them that "
+    per: Literal["page_url", "url"] | None = parameter(
+        "the column whose different values are counted: page_url (pages) or url (images); without it the first of them that "
         "the metadata has",
         None,
     )
@@ -114,9 +116,8 @@ class Parameters:
 def _build(asked: Parameters, context: Context) -> Boilerplate:
     if asked.most < 1:
         raise UsageError(f"boilerplate: most = {asked.most}: must be at least 1")
-    per: str = asked.per or next((name for name in _SPREADS if name in context.columns), _SPREADS[-1])
-    if per not in context.columns:
-        raise UserError(f"boilerplate: the metadata has no column {per}; it has: {', '.join(context.columns)}")
+    per: str = asked.per or next((name for name in _PLACES if name in context.columns), _PLACES[-1])
+    require_columns("boilerplate", (per,), context, "give one that it has with --param per=NAME")
     return Boilerplate(asked.most, per)
 
 

@@ -21,7 +21,8 @@ def embedding(batch: pa.RecordBatch, column: str) -> np.ndarray:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """(n, d) float32 rows of length 1; rows without a direction (zero, NaN, infinite) become NaN, without a warning."""
+    """(n, d) float32 rows of length 1; those without a direction (zero, NaN, too large) become NaN, without a warning."""
     wide = rows.astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True))
+        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+        return np.asarray(wide / np.where(np.isfinite(lengths), lengths, np.nan))

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 from filters.contract import Filter, Pool
 from filters.needed import FROM_DEDUP
 from filters.registry import Context, Entry, NoParameters
-from filters.uid_lookup import places_of
+from filters.uid_lookup import UidTable
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE, uid_rows
 
-_SHA256_DIGITS = 64
+_SHA256 = "^[0-9a-fA-F]{64}$"
+_HALF_DIGITS = 32
 _NAME = "exact_dedup"
 
 
@@ -32,10 +33,13 @@ class MarkedExactDedup:
 
 @dataclass(frozen=True)
 class FirstOfBytes:
-    """Drops rows whose sha256 belongs to several uids and whose uid is not the smallest of them. Keeps rows without a sha256."""
+    """Drops rows whose sha256 belongs to several uids and whose uid is not the smallest of them. Keeps rows without a sha256.
+
+    What is not 64 hex digits is none.
+    """
 
     groups: int  # of several uids with one sha256
-    digests: np.ndarray = field(repr=False, compare=False)  # (groups,) u8,u8: the first 16 bytes of the sha256, sorted
+    digests: UidTable = field(repr=False, compare=False)  # (groups,): the first 16 bytes of each sha256
     smallest: np.ndarray = field(repr=False, compare=False)  # (groups,) u8,u8: the smallest uid of each
     name: ClassVar[str] = _NAME
     reads: ClassVar[tuple[str, ...]] = ("uid", "sha256")
@@ -44,7 +48,7 @@ class FirstOfBytes:
         """(n,) True where the row is the first of its bytes."""
         places, digests = _digests(batch)
         uids = uid_rows(batch["uid"])[places]
-        groups = places_of(digests, self.digests)
+        groups = self.digests.places(digests)
         known = groups >= 0
         kept = np.ones(batch.num_rows, bool)
         kept[places[known]] = uids[known] == self.smallest[groups[known]]
@@ -62,7 +66,7 @@ class ExactDedup:
     reads: ClassVar[tuple[str, ...]] = ("uid", "sha256")
 
     def resolve(self, pool: Pool) -> Filter:
-        """The digests that several uids share, in one pass; 32 bytes of memory per row, about twice that while they are sorted."""
+        """The digests that several uids share, in one pass; 32 bytes of memory per row, twice that while they are sorted."""
         digests, uids = [np.empty(0, SUBSET_DTYPE)], [np.empty(0, SUBSET_DTYPE)]
         for batch in pool(self.reads):
             places, found = _digests(batch)
@@ -78,21 +82,15 @@ def _first_of_bytes(digests: np.ndarray, uids: np.ndarray) -> FirstOfBytes:
     ends = np.append(begins[1:], len(digests))[: len(begins)]
     shared = uids[begins] != uids[ends - 1]  # a uid that stands there twice is no copy of another
     begins = begins[shared]
-    return FirstOfBytes(len(begins), digests[begins], uids[begins])
+    return FirstOfBytes(len(begins), UidTable(digests[begins]), uids[begins])
 
 
 def _digests(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
     """The places of the rows that have a sha256, (m,) int64, and its first 16 bytes, (m,) `u8,u8`."""
-    column = batch["sha256"]
-    places = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-    present = column.drop_null().cast(pa.string())
-    lengths = pc.binary_length(present).to_numpy(zero_copy_only=False)
-    if (wrong := np.flatnonzero(lengths != _SHA256_DIGITS)).size:
-        raise UserError(f"sha256 {present[int(wrong[0])].as_py()[:80]!r}: a sha256 is {_SHA256_DIGITS} hex digits")
-    try:
-        return places, uid_rows(pc.utf8_slice_codeunits(present, 0, _SHA256_DIGITS // 2))
-    except ValueError as error:
-        raise UserError(f"column sha256: {str(error).replace('uid', 'its half', 1)}") from error
+    is_digest = pc.fill_null(pc.match_substring_regex(batch["sha256"], _SHA256), False)
+    digests = batch["sha256"].filter(is_digest).cast(pa.string())
+    places: np.ndarray = np.flatnonzero(is_digest.to_numpy(zero_copy_only=False))
+    return places, uid_rows(pc.utf8_slice_codeunits(digests, 0, _HALF_DIGITS))
 
 
 def _build(_: NoParameters, context: Context) -> MarkedExactDedup | ExactDedup:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.assets import ASSETS, cached
 from filters.registry import Context, Entry, parameter
 from schemas.errors import UserError
 
@@ -48,14 +49,26 @@ class StoredLanguage:
         return pc.fill_null(pc.equal(batch["lang"], self.code), False)
 
 
-def language(code: str, lid_model: str | None, context: Context, asker: str) -> "FastTextLanguage | StoredLanguage":
-    """The filter for a language: by a fastText model, or by the stored column. Raises UserError where there is neither."""
+def language(
+    code: str, lid_model: str | None, context: Context, asker: str, assets: str | None = None
+) -> "FastTextLanguage | StoredLanguage":
+    """The filter for a language: by a given fastText model, else by the stored column, else by the model that is found.
+
+    It is looked for in the folder `assets`, and where DataComp's scripts keep it: their metadata has no such column. Raises
+    UserError where there is none of these.
+    """
     if lid_model is not None:
         load_lid(lid_model)  # now, so that a bad path is told before any work
         return FastTextLanguage(code, lid_model)
     if "lang" in context.columns:
         return StoredLanguage(code)
-    raise UserError(f"{asker}: the metadata has no column `lang`; give --lid-model PATH of fastText's lid.176.bin")
+    if found := cached("fasttext", assets):
+        load_lid(found)
+        return FastTextLanguage(code, found)
+    raise UserError(
+        f"{asker}: the metadata has no column `lang`; give --lid-model PATH of fastText's lid.176.bin, published at "
+        f"{ASSETS['fasttext'].url} (looked for in the folder of --assets, and in {ASSETS['fasttext'].cached})"
+    )
 
 
 @functools.cache
@@ -84,10 +97,11 @@ class Parameters:
 
     code: str = parameter("the language, as the model or the column names it", "en")
     lid_model: str | None = parameter("fastText's lid.176.bin; without it the stored column `lang` decides", None, file=True)
+    assets: str | None = parameter("folder with lid.176.bin, which decides where no column `lang` does", None)
 
 
 def _build(asked: Parameters, context: Context) -> FastTextLanguage | StoredLanguage:
-    return language(asked.code, asked.lid_model, context, "language")
+    return language(asked.code, asked.lid_model, context, "language", asked.assets)
 
 
 ENTRY = Entry(

@@ -1,4 +1,4 @@
-"""language_share: of every language the head, or the tail, by a score: a single threshold would empty the languages it is bad at."""
+"""language_share: of every language the head, or the tail, by a score, where one threshold for all would favour some of them."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from filters.clip_score import clip_column_of
 from filters.contract import Filter, Pool
 from filters.measured import Stored, threshold_at
+from filters.needed import require_columns
 from filters.registry import Context, Entry, parameter
-from schemas.errors import UsageError, UserError
+from schemas.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,7 @@ def _build(asked: Parameters, context: Context) -> LanguageShare:
     if (asked.head is None) == (asked.tail is None):
         raise UsageError("language_share: give either head or tail, a share from 0 to 1")
     column = asked.column or clip_column_of(asked.arch or "", context)
-    for name in (asked.by, column):
-        if name not in context.columns:
-            raise UserError(f"language_share: the metadata has no column {name}; it has: {', '.join(context.columns)}")
+    require_columns("language_share", (asked.by, column), context, "`webpairs pool` makes lang, `webpairs score` the scores")
     for key, share in (("head", asked.head), ("tail", asked.tail)):
         if share is not None and not 0 <= share <= 1:
             raise UsageError(f"language_share: {key} = {share}: must be from 0 to 1")

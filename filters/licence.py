@@ -31,7 +31,7 @@ _FAMILIES = {
 }
 FAMILIES = tuple(dict.fromkeys(_FAMILIES.values()))
 _DEED = (
-    r"(?i)^\s*https?://(?:www\.)?creativecommons\.org(?::(?:80|443))?"
+    r"(?is)^\s*https?://(?:www\.)?creativecommons\.org(?::(?:80|443))?"
     r"/+(?P<kind>licenses|publicdomain)(?:/+(?P<terms>[a-z-]+))?(?:[/?#].*|\s*)$"
 )
 _COMMONS = pa.array([path.encode() for path in _FAMILIES])
@@ -57,7 +57,7 @@ class Licence:
         if self.missing == "drop":
             return allowed
         links = batch["license_url"].cast(pa.string())
-        return pc.or_(allowed, pc.equal(pc.utf8_trim_whitespace(pc.fill_null(links, "")), ""))
+        return pc.or_(allowed, pc.equal(pc.ascii_trim_whitespace(pc.fill_null(links, "")), ""))
 
 
 def families(links: pa.Array) -> pa.StringArray:

@@ -20,13 +20,12 @@ def require_columns(asker: str, columns: Sequence[str], context: Context, remedy
 def embedding_column(asker: str, arch: str, part: str, context: Context) -> str:
     """The column of a model's embeddings of images ("img") or texts ("txt").
 
-    Raises UserError where the metadata has none, naming the models whose embeddings it has.
+    Raises UserError where the metadata has none, naming those that it has.
     """
     column = f"{arch}_{part}"
     if column not in context.columns:
-        found = {name.rpartition("_")[0] for name in context.columns if name.rpartition("_")[2] in _PARTS}
+        found = [name for name in context.columns if name.rpartition("_")[2] in _PARTS]
         raise UserError(
-            f"{asker}: --arch {arch}: no embeddings {column} in an .npz beside the metadata; "
-            f"it has those of: {', '.join(sorted(found)) or 'none'}"
+            f"{asker}: --arch {arch}: no embeddings {column} in an .npz beside the metadata; it has: {', '.join(found) or 'none'}"
         )
     return column

@@ -43,7 +43,7 @@ class NotRefused:
         """(n,) True where nobody opts out."""
         refused, known = np.zeros(batch.num_rows, bool), np.zeros(batch.num_rows, bool)
         if _ROBOTS in self.reads:
-            refused |= _has_refusal(batch[_ROBOTS])
+            refused |= _has_refusal(batch[_ROBOTS].cast(pa.list_(pa.string())))
             known |= np.asarray(batch[_ROBOTS].is_valid())
         if _RESERVED in self.reads:
             reserved = batch[_RESERVED].cast(pa.bool_())

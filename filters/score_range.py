@@ -68,7 +68,9 @@ class Parameters:
     column: str = parameter("the column of numbers, such as aesthetic_score or nsfw_score")
     at_least: float | None = parameter("the least number that is kept", None)
     at_most: float | None = parameter("the greatest number that is kept", None)
-    fraction: float | None = parameter("instead of bounds: the share of the pool that is kept, that of the greatest numbers", None)
+    fraction: float | None = parameter(
+        "instead of bounds: the share of the pool that is kept, that of the greatest numbers", None
+    )
     missing: Literal["drop", "keep"] = parameter("what becomes of rows without a number", "drop")
 
 

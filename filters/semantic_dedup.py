@@ -15,14 +15,14 @@ _READS = ("dup_of", "dup_cos")
 
 @dataclass(frozen=True)
 class SemanticDedup:
-    """Keeps rows that are no duplicate (`dup_of` is null), or one less similar than `threshold`.
+    """Keeps rows that are no duplicate (`dup_of` is null), or one less similar than `cosine`.
 
     Abbas et al. 2023, "SemDeDup: data-efficient learning at web-scale through semantic deduplication": there epsilon is
-    1 - threshold. A duplicate of unknown cosine is dropped. `webpairs dedup` notes duplicates down to a floor: a threshold below
+    1 - cosine. A duplicate of unknown cosine is dropped. `webpairs dedup` notes duplicates down to a floor: a cosine below
     it acts as the floor.
     """
 
-    threshold: float
+    cosine: float
     name: ClassVar[str] = "semantic_dedup"
     reads: ClassVar[tuple[str, ...]] = _READS
 
@@ -30,21 +30,21 @@ class SemanticDedup:
         """(n,) True where the row is kept."""
         cosines = batch["dup_cos"].cast(pa.float32()).to_numpy(zero_copy_only=False)  # null becomes NaN, and NaN is not less
         single = batch["dup_of"].is_null().to_numpy(zero_copy_only=False)
-        return pa.array(single | (cosines < np.float32(self.threshold)))
+        return pa.array(single | (cosines < np.float32(self.cosine)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
     """What semantic_dedup is told."""
 
-    threshold: float = parameter("the cosine from which on a pair is a duplicate and dropped, -1 to 1", 0.95)
+    cosine: float = parameter("the cosine from which on a pair is a duplicate and dropped, -1 to 1", 0.95)
 
 
 def _build(asked: Parameters, context: Context) -> SemanticDedup:
-    if not -1 <= asked.threshold <= 1:
-        raise UsageError(f"semantic_dedup: threshold {asked.threshold}: a cosine is from -1 to 1")
+    if not -1 <= asked.cosine <= 1:
+        raise UsageError(f"semantic_dedup: cosine {asked.cosine}: a cosine is from -1 to 1")
     require_columns("semantic_dedup", _READS, context, FROM_DEDUP)
-    return SemanticDedup(asked.threshold)
+    return SemanticDedup(asked.cosine)
 
 
 ENTRY = Entry(

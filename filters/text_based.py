@@ -32,7 +32,7 @@ class NamesSynset:
     synsets: str
     name: ClassVar[str] = "names_synset"
     reads: ClassVar[tuple[str, ...]] = ("text",)
-    costly: ClassVar[bool] = True
+    costly: ClassVar[int] = 1
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text has such a word."""
@@ -51,11 +51,9 @@ class _Vocabulary:
 
     def some(self, words: Sequence[str]) -> bool:
         """Whether one of the words does."""
-        if not self._names.isdisjoint(words):
-            return True
-        if self._others.issuperset(words):
+        if self._others.issuperset(words):  # so it is for most texts, once their words are known
             return False
-        return any(self._does(word) for word in words if word not in self._others)
+        return not self._names.isdisjoint(words) or any(self._does(word) for word in words if word not in self._others)
 
     def _does(self, word: str) -> bool:
         does = self._wordnet.first_synset(word) in self._offsets

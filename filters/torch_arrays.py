@@ -5,30 +5,33 @@ describes is made here, after its size was compared with the bytes that are ther
 members are stored, not packed: NAME/data.pkl, and NAME/data/KEY for the bytes of each tensor.
 """
 
+import functools
 import math
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, ClassVar, cast
 
 import numpy as np
 
 from schemas.errors import UserError
 
 _STORAGES = {"HalfStorage": "<f2", "FloatStorage": "<f4", "DoubleStorage": "<f8"}
+_NPY = b"\x93NUMPY"  # how a .npy begins
 _DTYPES = ("<f2", "<f4", "<f8")
-_MOST_PICKLE_BYTES = 1 << 32
 
 
 def read_rows(path: str, key: str | None = None) -> np.ndarray:
-    """The (n, d) floats in a file: of a .npy, or of a torch file that holds an array or tensor, or a dictionary with one at `key`.
+    """The (n, d) floats of a .npy, or of a torch file that holds an array, a tensor, or a dictionary with one at `key`.
 
     Raises UserError naming the file where it is damaged, holds something else, or would run code.
     """
     try:
         with open(path, "rb") as file:
-            found = np.load(file, allow_pickle=False) if file.read(6) == _at_start(file) else _read_torch(file)
+            is_npy = file.read(len(_NPY)) == _NPY
+            file.seek(0)
+            found = np.load(file, allow_pickle=False) if is_npy else _read_torch(file)
         if isinstance(found, dict):
             found = found.get(key)
         rows = found.read() if isinstance(found, _Tensor | _Array) else found
@@ -40,21 +43,15 @@ def read_rows(path: str, key: str | None = None) -> np.ndarray:
     return rows
 
 
-def _at_start(file: IO[bytes]) -> bytes:
-    """The first bytes of a .npy; the file is set to its start."""
-    file.seek(0)
-    return b"\x93NUMPY"
-
-
 def _said(found: object) -> str:
     return f"floats of shape {found.shape}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """The bytes of a tensor, to be read."""
+    """The bytes of a tensor."""
 
-    read: Callable[[], bytes]
+    data: bytes
     dtype: str
 
 
@@ -70,7 +67,7 @@ class _Tensor:
         rowwise = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
         if self.strides != rowwise or self.offset < 0:
             raise ValueError(f"a tensor with strides {self.strides}; save a contiguous one")
-        return _floats(self.storage.read(), self.storage.dtype, self.shape, self.offset)
+        return _floats(self.storage.data, self.storage.dtype, self.shape, self.offset)
 
 
 class _Array:
@@ -107,7 +104,9 @@ class _Dtype:
 class _Reader(pickle._Unpickler):  # the one in Python: that in C takes memory for as many entries as the pickle says it has
     """Reads a pickle that may name arrays, tensors and dictionaries only."""
 
-    def __init__(self, file: IO[bytes], storage: Callable[[str, str], _Storage] | None) -> None:
+    stack: list[Any]  # the base class's
+
+    def __init__(self, file: IO[bytes], storage: Callable[[str, str], _Storage]) -> None:
         super().__init__(file)
         self._storage = storage
 
@@ -119,10 +118,18 @@ class _Reader(pickle._Unpickler):  # the one in Python: that in C takes memory f
             raise pickle.UnpicklingError(f"its pickle would call {module}.{name}")
         return known
 
+    def load_build(self) -> None:
+        """Hand a state to an array or its dtype. Raises UnpicklingError for all else: a class of ours could be changed by it."""
+        if not isinstance(self.stack[-2], _Array | _Dtype):
+            raise pickle.UnpicklingError("its pickle would change an object that is no array")
+        cast(Any, super()).load_build()
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+
     def persistent_load(self, pid: Any) -> _Storage:
         """The bytes of a tensor, which torch keeps in a member of their own."""
         kind, dtype, key, _, _ = pid
-        if kind != "storage" or dtype not in _DTYPES or self._storage is None:
+        if kind != "storage" or dtype not in _DTYPES:
             raise pickle.UnpicklingError(f"its pickle refers to a {kind!r}")
         return self._storage(str(key), dtype)
 
@@ -150,31 +157,24 @@ _NAMES: Mapping[tuple[str, str], Any] = {
 
 
 def _read_torch(file: IO[bytes]) -> Any:
-    """What a torch file holds: an _Array, a _Tensor, or a dictionary of them, their bytes read on demand."""
+    """What a torch file holds: an _Array, a _Tensor, or a dictionary of them."""
     with zipfile.ZipFile(file) as archive:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(names) != 1:
             raise ValueError("a .zip without torch's data.pkl")
         root = names[0].removesuffix("data.pkl")
-        if f"{root}byteorder" in archive.namelist() and _stored(archive, f"{root}byteorder", 16) != b"little":
+        if f"{root}byteorder" in archive.namelist() and archive.read(_stored(archive, f"{root}byteorder")) != b"little":
             raise ValueError("written on a big-endian machine")
 
+        @functools.cache
         def storage(key: str, dtype: str) -> _Storage:
-            data = _stored(archive, f"{root}data/{key}", _MOST_PICKLE_BYTES)
-            return _Storage(lambda: data, dtype)
+            return _Storage(archive.read(_stored(archive, f"{root}data/{key}")), dtype)
 
-        with archive.open(_require_stored(archive, names[0])) as pickled:
+        with archive.open(_stored(archive, names[0])) as pickled:
             return _Reader(pickled, storage).load()
 
 
-def _stored(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    info = _require_stored(archive, name)
-    if info.file_size > most:
-        raise ValueError(f"{name} has {info.file_size} bytes")
-    return archive.read(info)
-
-
-def _require_stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+def _stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """A member that is not packed, and so no larger than the file. Raises ValueError for others."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:

@@ -1,22 +1,33 @@
-"""Rows of a sorted table of uids, found for many uids at once."""
+"""A sorted table of uids in which many uids are found at once."""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 
 
-def places_of(uids: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """(n,) int64: where each of (n,) `u8,u8` uids stands in a sorted (m,) `u8,u8` table without repeats; -1 where it does not.
+@dataclass(frozen=True, eq=False)
+class UidTable:
+    """(m,) `u8,u8` uids or digests, sorted, without repeats.
 
-    Looked up by the high halves alone: NumPy compares pairs of them several times slower, and is asked only where the high
-    halves of two uids are equal.
+    They are looked up by the high halves alone, kept apart: NumPy compares pairs several times slower, and is asked to only where
+    the high halves of two are equal. 24 bytes per row.
     """
-    if not len(table):
-        return np.full(len(uids), -1)
-    high = np.ascontiguousarray(table["f0"])
-    places = np.minimum(np.searchsorted(high, uids["f0"]), len(table) - 1)
-    near = table[places]
-    same_high = near["f0"] == uids["f0"]
-    found = same_high & (near["f1"] == uids["f1"])
-    if (unsure := np.flatnonzero(same_high & ~found)).size:
-        places[unsure] = np.minimum(np.searchsorted(table, uids[unsure]), len(table) - 1)
-        found[unsure] = table[places[unsure]] == uids[unsure]
-    return np.where(found, places, -1)
+
+    rows: np.ndarray
+    high: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "high", np.ascontiguousarray(self.rows["f0"]))
+
+    def places(self, uids: np.ndarray) -> np.ndarray:
+        """(n,) int64: where each of (n,) `u8,u8` uids stands in the table; -1 where it does not."""
+        if not len(self.rows):
+            return np.full(len(uids), -1)
+        last = len(self.rows) - 1
+        places = np.minimum(np.searchsorted(self.high, uids["f0"]), last)
+        same_high = self.high[places] == uids["f0"]
+        found = same_high & (self.rows["f1"][places] == uids["f1"])
+        if (unsure := np.flatnonzero(same_high & ~found)).size:
+            places[unsure] = np.minimum(np.searchsorted(self.rows, uids[unsure]), last)
+            found[unsure] = self.rows[places[unsure]] == uids[unsure]
+        return np.where(found, places, -1)

@@ -9,13 +9,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import IO
 
 from schemas.errors import UserError
 
 _MOST_BYTES = 64 << 20  # of a file; index.noun, the largest that is read, has 5 MB
+_LEMMA = re.compile(r"[a-z0-9_'./-]+")  # lemmas have no other characters, and no ending adds one
 _LONGEST = 256  # characters; the longest lemma has 71
 _VERSION = "3.0"  # offsets are those of one version, and the ImageNet list's are those of this one
 
@@ -27,30 +28,31 @@ _ENDINGS = {
     "adj": "er/ est/ er/e est/e",
     "adv": "",
 }
-_Read: TypeAlias = Callable[[str], bytes]
+_FILES = frozenset(name for kind in _ENDINGS for name in (f"index.{kind}", f"{kind}.exc"))
 
 
 @dataclass(frozen=True)
 class _PartOfSpeech:
     first: Mapping[str, int]  # lemma → offset of its first synset
     exceptions: Mapping[str, list[str]]  # inflected form → lemmas
-    endings: Mapping[str, list[tuple[str, str]]]  # last letter → (ending, what takes its place)
+    endings: tuple[tuple[str, str], ...]  # ending, what takes its place
+    inflections: tuple[str, ...]  # the endings alone
 
-    def forms(self, word: str) -> Iterator[str]:
-        """What the word may be a form of, the likeliest first; itself is the first."""
-        yield word
+    def first_synset(self, word: str) -> int | None:
+        """The offset of the first synset of the word or else of the first lemma that it may be a form of."""
+        found = self.first.get(word)
+        if found is None and (word in self.exceptions or word.endswith(self.inflections)):
+            return next((self.first[form] for form in self._forms(word) if form in self.first), None)
+        return found
+
+    def _forms(self, word: str) -> Iterator[str]:
         if word in self.exceptions:
             yield from self.exceptions[word]
             return
         forms = [word]
-        while forms := list(dict.fromkeys(self._shorter(forms))):
+        while forms := [form[: -len(old)] + new for form in forms for old, new in self.endings if form.endswith(old)]:
+            forms = list(dict.fromkeys(forms))
             yield from forms
-
-    def _shorter(self, forms: list[str]) -> Iterator[str]:
-        for form in forms:
-            for old, new in self.endings.get(form[-1:], ()):
-                if form.endswith(old):
-                    yield form[: -len(old)] + new
 
 
 class WordNet:
@@ -58,6 +60,9 @@ class WordNet:
 
     def __init__(self, parts: list[_PartOfSpeech]) -> None:
         self._parts = parts
+        self._lemmas = {lemma: offset for part in reversed(parts) for lemma, offset in part.first.items()}
+        self._exceptions = frozenset(form for part in parts for form in part.exceptions)
+        self._inflected = frozenset(old[-1] for part in parts for old in part.inflections)  # the last letters of endings
 
     def first_synset(self, word: str) -> int | None:
         """The offset of the word's first synset: of nouns, then verbs, adjectives, adverbs; None for a word that has none.
@@ -65,83 +70,75 @@ class WordNet:
         Words of more than 256 characters have none.
         """
         lower = word.lower()
-        if len(lower) > _LONGEST:
+        if lower[-1:] not in self._inflected and lower not in self._exceptions:  # most words: nothing to be detached
+            return self._lemmas.get(lower)
+        if len(lower) > _LONGEST or not _LEMMA.fullmatch(lower):
             return None
         for part in self._parts:
-            for form in part.forms(lower):
-                if form in part.first:
-                    return part.first[form]
+            if (found := part.first_synset(lower)) is not None:
+                return found
         return None
 
 
 def read_wordnet(path: str) -> WordNet:
     """WordNet in a folder, or in a .zip or .tar.gz of it. Raises UserError naming `path` where it is not WordNet 3.0."""
     try:
-        with _opened(path) as read:
-            noun = read("index.noun")
-            version = re.search(rb"WordNet (\d+\.\d+) Copyright", noun[:4096])
-            if version and version[1].decode() != _VERSION:
-                raise UserError(f"{path}: WordNet {version[1].decode()}; the offsets of ImageNet's list are those of {_VERSION}")
-            return WordNet([_part(read, kind) for kind in _ENDINGS])
+        files = _files(path)
+        version = re.search(rb"WordNet (\d+\.\d+) Copyright", files["index.noun"][:4096])
+        if version and version[1].decode() != _VERSION:
+            raise UserError(f"{path}: WordNet {version[1].decode()}; the offsets of ImageNet's list are those of {_VERSION}")
+        return WordNet([_part(files, kind) for kind in _ENDINGS])
     except (OSError, EOFError, KeyError, ValueError, IndexError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise UserError(f"{path}: not WordNet's folder, nor a .zip or .tar.gz of it ({error})") from error
     except (RuntimeError, NotImplementedError) as error:  # an encrypted .zip, or one packed in a way that is not read here
         raise UserError(f"{path}: cannot be unpacked ({error})") from error
 
 
-def _part(read: _Read, kind: str) -> _PartOfSpeech:
+def _part(files: Mapping[str, bytes], kind: str) -> _PartOfSpeech:
     """One part of speech. Raises KeyError, ValueError or IndexError where a file is missing or not of that form."""
     first = {}
-    for line in read(f"index.{kind}").decode().splitlines():
+    for line in files[f"index.{kind}"].decode().splitlines():
         if not line.startswith(" "):  # as the lines of the licence do
             fields = line.split()  # lemma, pos, number of synsets, …, their offsets
             first[fields[0]] = int(fields[-int(fields[2])])
     if not first:
         raise ValueError(f"index.{kind} is empty")
-    exceptions = {fields[0]: fields[1:] for line in read(f"{kind}.exc").decode().splitlines() if (fields := line.split())}
-    endings: dict[str, list[tuple[str, str]]] = {}
-    for rule in _ENDINGS[kind].split():
-        old, _, new = rule.partition("/")
-        endings.setdefault(old[-1], []).append((old, new))
-    return _PartOfSpeech(first, exceptions, endings)
+    exceptions = {fields[0]: fields[1:] for line in files[f"{kind}.exc"].decode().splitlines() if (fields := line.split())}
+    endings = tuple((old, new) for old, _, new in (rule.partition("/") for rule in _ENDINGS[kind].split()))
+    return _PartOfSpeech(first, exceptions, endings, tuple(old for old, _ in endings))
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[_Read]:
-    """A function that gives the content of a file of WordNet by its name. Archives are read where they are, not unpacked."""
+def _files(path: str) -> dict[str, bytes]:
+    """WordNet's files by name, as far as they are there. Archives are read where they are, not unpacked."""
     if os.path.isdir(path):
-        yield lambda name: _bounded(os.path.join(path, name))
-    elif zipfile.is_zipfile(path):
+        return {name: _read(partial(_open, os.path.join(path, name)), name) for name in _FILES}
+    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            within = _folder_in(members)
-            yield lambda name: _checked(archive.open(members[within + name]).read(_MOST_BYTES + 1), name)
-    else:
-        with tarfile.open(path) as tar:
-            files = {info.name: info for info in tar if info.isfile()}
-            folder = _folder_in(files)
-            yield lambda name: _from_tar(tar, files[folder + name])
+            inner = {name.rpartition("/")[2]: name for name in archive.namelist()}
+            return {name: _read(partial(archive.open, inner[name]), name) for name in _FILES if name in inner}
+    with tarfile.open(path, "r|*") as tar:  # read once, from its start to its end
+        found = {}
+        for info in tar:
+            if (name := info.name.rpartition("/")[2]) in _FILES and info.isfile():
+                found[name] = _read(partial(_opened, tar, info), name)
+            if len(found) == len(_FILES):
+                break
+        return found
 
 
-def _folder_in(names: Mapping[str, object]) -> str:
-    """The folder of an archive in which WordNet lies, with its slash. Raises ValueError where it has none."""
-    found = [name for name in names if name.rpartition("/")[2] == "index.noun"]
-    if not found:
-        raise ValueError("no file index.noun in it")
-    return min(found, key=len).removesuffix("index.noun")
+def _open(path: str) -> IO[bytes]:
+    return open(path, "rb")
 
 
-def _bounded(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return _checked(file.read(_MOST_BYTES + 1), path)
-
-
-def _from_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     file = tar.extractfile(info)
-    return _checked(file.read(_MOST_BYTES + 1) if file else b"", info.name)
+    assert file is not None  # noqa: S101 - for mypy: it is a file
+    return file
 
 
-def _checked(content: bytes, name: str) -> bytes:
+def _read(open_file: Callable[[], IO[bytes]], name: str) -> bytes:
+    with open_file() as file:
+        content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError(f"{name} has more than {_MOST_BYTES} bytes")
     return content

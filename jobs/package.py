@@ -5,20 +5,23 @@ import zipfile
 from pathlib import Path
 
 PACKAGES = ("schemas", "filters", "pipeline", "jobs")
+RECIPES = "recipes"  # in the zip, as in a wheel, they stand in pipeline/
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: the time of packing must not show
 
 
 def write_zip(path: Path) -> int:
-    """Write the four packages with their data files to `path`; the number of files."""
+    """Write the four packages with their data files, and the recipes, to `path`; the number of files."""
     root = Path(__file__).resolve().parent.parent
     files = sorted(file for package in PACKAGES for file in (root / package).rglob("*") if _belongs(file))
+    names = {file: file.relative_to(root).as_posix() for file in files}
+    names |= {file: f"pipeline/{RECIPES}/{file.name}" for file in sorted((root / RECIPES).glob("*.toml"))}
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            entry = zipfile.ZipInfo(file.relative_to(root).as_posix(), _DATE)
+        for file, name in names.items():
+            entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    return len(files)
+    return len(names)
 
 
 def _belongs(file: Path) -> bool:

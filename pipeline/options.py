@@ -88,7 +88,7 @@ def _add_option(parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]"
     meta = field.metadata
     required = field.default is _MISSING
     settings: dict[str, Any] = {"help": _help(field, required), **_settings_of(hint)}
-    if meta["metavar"] and settings.get("action") is None:
+    if meta["metavar"] and settings.get("action") != "store_true":
         settings["metavar"] = meta["metavar"]
     if meta["positional"]:
         parser.add_argument(field.name, **settings)
@@ -115,7 +115,7 @@ def _settings_of(hint: Any) -> dict[str, Any]:
     if origin in (Union, types.UnionType):
         return _settings_of(next(a for a in arguments if a is not type(None)))
     if origin is tuple:
-        return {"nargs": "+", "type": _reader(arguments[0])}
+        return {"nargs": "+", "type": _reader(arguments[0]), "action": _Gather}
     if origin is Literal:
         return {"choices": list(arguments), "type": type(arguments[0])}
     if hint is bool:
@@ -123,6 +123,16 @@ def _settings_of(hint: Any) -> dict[str, Any]:
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return {"choices": list(hint), "type": hint}
     return {"type": _reader(hint)}
+
+
+class _Gather(argparse.Action):
+    """Values of an option that may be given several times: the first time they take the place of the default."""
+
+    def __call__(self, _parser: Any, namespace: argparse.Namespace, values: Any, _option: str | None = None) -> None:
+        given = vars(namespace).setdefault("_gathered", set())
+        before = getattr(namespace, self.dest) if self.dest in given else []
+        setattr(namespace, self.dest, [*before, *values])
+        given.add(self.dest)
 
 
 def _reader(kind: Any) -> typing.Callable[[str], Any]:

@@ -5,11 +5,9 @@ extract writes down what a page says, pool judges it, download judges what the i
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
-REFUSALS = ("noai", "noimageai", "noindex", "noimageindex", "none")
-# Agents that collect for data sets, whoever runs them; what googlebot is told is not our business.
-COLLECTORS = ("ccbot", "img2dataset", "webpairs")
+from schemas.refusals import COLLECTORS, REFUSALS, addressed, refusals
+
 # Directives that take a value after a colon; any other word before a colon is the user agent that is spoken to.
 _VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
 _EVERYONE = frozenset({"*", "robots"})
@@ -28,18 +26,11 @@ def directives_in(value: str, agent: str = "") -> Iterator[str]:
             agent = "" if name in _EVERYONE else name
             name, colon, argument = (part.strip() for part in argument.partition(":"))
         if colon and name in _VALUED:
-            yield _addressed(agent, f"{name}:{' '.join(argument.split())}")
+            yield addressed(agent, f"{name}:{' '.join(argument.split())}")
             continue
         for directive in name.split():
             for meant in (directive, *_NONE.get(directive, ())):
-                yield _addressed(agent, meant)
-
-
-@lru_cache
-def refusals(agent: str = "") -> frozenset[str]:
-    """What refuses, as `directives_in` gives it: spoken to everyone, to a collector, or to `agent` (a name in lower case)."""
-    agents = {"", *COLLECTORS, agent}
-    return frozenset(_addressed(spoken_to, directive) for spoken_to in agents for directive in REFUSALS)
+                yield addressed(agent, meant)
 
 
 def is_refused(values: Iterable[str], agent: str = "") -> bool:
@@ -47,5 +38,4 @@ def is_refused(values: Iterable[str], agent: str = "") -> bool:
     return any(directive in refusals(agent) for value in values for directive in directives_in(value))
 
 
-def _addressed(agent: str, directive: str) -> str:
-    return f"{agent}:{directive}" if agent else directive
+__all__ = ["COLLECTORS", "REFUSALS", "directives_in", "is_refused", "refusals"]

@@ -1,6 +1,8 @@
 """All tables, by name, in the order of the flow."""
 
 from schemas.candidates import CANDIDATES
+from schemas.contamination import CONTAMINATION
+from schemas.duplicates import DUPLICATES
 from schemas.pool import POOL
 from schemas.rankings import RANKINGS
 from schemas.scores import SCORES
@@ -12,6 +14,8 @@ TABLES = {
     "pool": POOL,
     "shards": SHARDS,
     "scores": SCORES,
+    "duplicates": DUPLICATES,
+    "contamination": CONTAMINATION,
     "subsets": SUBSETS,
     "rankings": RANKINGS,
 }

@@ -15,7 +15,8 @@ PACKAGES = ["schemas", "filters", "pipeline", "jobs"]
 SOURCES = sorted(p for name in PACKAGES for p in (REPOSITORY / name).rglob("*.py"))
 HEAVY = {"torch", "pyspark", "faiss", "open_clip", "torchvision", "numba"}
 # The stages that compute with torch, and the one module that knows Spark. schemas/spark.py converts and imports it inside.
-TORCH_AT_TOP = ("pipeline/clip.py", "pipeline/torchvision_ops.py", "pipeline/score/", "pipeline/train/", "pipeline/evaluate/")
+_COMPUTING = ("score", "dedup", "train", "evaluate")
+TORCH_AT_TOP = ("pipeline/clip.py", "pipeline/torchvision_ops.py", *(f"pipeline/{stage}/" for stage in _COMPUTING))
 
 
 def names_imported(tree: ast.AST) -> set[str]:

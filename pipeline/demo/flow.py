@@ -1,12 +1,21 @@
 """The demo's way through the stages: each is called as the command line calls it, on the folder that the one before it wrote."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from filters.embeddings import embedding
+from filters.measured import threshold_at
 from pipeline import io
+from pipeline.decontaminate import DecontaminateConfig
+from pipeline.decontaminate import run as decontaminate
+from pipeline.dedup import DedupConfig
+from pipeline.dedup import run as dedup
 from pipeline.demo.account import ranking_table, truth_table, write_truth_of_filters
 from pipeline.demo.generate import Generated, Sizes, generate
 from pipeline.demo.server import ProxyServer
@@ -19,7 +28,10 @@ from pipeline.extract import ExtractConfig
 from pipeline.extract import run as extract
 from pipeline.filter import FilterConfig
 from pipeline.filter import run as filter_
+from pipeline.filter.recipe import OURS
 from pipeline.manifest import Manifest
+from pipeline.metadata.files import metadata_files
+from pipeline.metadata.read import read_batches
 from pipeline.pool import PoolConfig
 from pipeline.pool import run as pool
 from pipeline.progress import progress
@@ -33,6 +45,7 @@ from pipeline.train import TrainConfig
 from pipeline.train import run as train
 from pipeline.workers import worker_processes
 from schemas.errors import UserError
+from schemas.scores import CLIP_COLUMN
 
 if TYPE_CHECKING:
     from pipeline.demo import DemoConfig
@@ -40,6 +53,9 @@ if TYPE_CHECKING:
 _SCALE = "demo"
 _COLUMN = "demo"  # scores stand in clip_demo_similarity_score
 _CLIP_SCORE_FRACTION = 0.4
+# The demo's pictures are few shapes on few backgrounds, and its small CLIP finds most of them alike.
+_SAME_COSINE, _SAME_BITS, _CLUSTERS = 0.999, 2, 64
+_TRAINED = ("basic_filter", "clip_score", "webpairs")  # of the filters, those that a model is trained for
 _SCORING_MODEL_TIMES = 2  # it is trained on so many times the samples of a reference model
 
 
@@ -52,6 +68,8 @@ class Layout:
         self.pool = io.join(root, "2_pool")
         self.shards = io.join(root, "3_shards")
         self.scores = io.join(root, "4_scores")
+        self.duplicates = io.join(root, "4_duplicates")
+        self.contamination = io.join(root, "4_contamination")
         self.subsets = io.join(root, "5_subsets")
         self.models = io.join(root, "6_models")
         self.ranking = io.join(root, "7_ranking")
@@ -68,7 +86,8 @@ def run_demo(config: "DemoConfig") -> None:
     # In fp32, so that the figures are the same on a CPU that computes in bf16.
     scoring = ScoreConfig(shards=at.shards, out=at.scores, model="demo", pretrained=checkpoint, column=_COLUMN, precision="fp32")
     _say(score(scoring))
-    subsets = _filter(at)
+    _mark(config, at, web, checkpoint)
+    subsets = _filter(config, at, web, checkpoint)
     _train_and_evaluate(config, at, web, subsets)
     _say(rank(RankConfig(models=at.models, out=at.ranking)))
     agreements = write_truth_of_filters(at.scores, at.ranking, web.truth, subsets)
@@ -104,22 +123,73 @@ def _train_scoring_model(config: "DemoConfig", at: Layout, web: Generated) -> st
     return checkpoint
 
 
-def _filter(at: Layout) -> list[str]:
-    """The subsets: three filters, and for each that drops something a random subset of its size. Paths, in order."""
-    paths = {name: io.join(at.subsets, f"{name}.npy") for name in ("no_filter", "basic_filter", "clip_score")}
-    configs = [
-        FilterConfig(name="no_filter", metadata_dir=at.scores, save_path=paths["no_filter"]),
-        FilterConfig(name="basic_filter", metadata_dir=at.scores, save_path=paths["basic_filter"]),
-        FilterConfig(
-            name="clip_score", metadata_dir=at.scores, save_path=paths["clip_score"], arch=_COLUMN, fraction=_CLIP_SCORE_FRACTION
-        ),
-    ]
-    for name in ("basic_filter", "clip_score"):
+def _mark(config: "DemoConfig", at: Layout, web: Generated, checkpoint: str) -> None:
+    """Of which pair each is a copy, and which are near the evaluation sets."""
+    kinds = ("semantic", "perceptual", "exact")
+    _say(dedup(DedupConfig(metadata=at.scores, out=at.duplicates, by=kinds, clusters=_CLUSTERS, workers=config.workers)))
+    settings = DecontaminateConfig(
+        metadata=at.scores,
+        eval=web.eval_sets,
+        out=at.contamination,
+        model="demo",
+        pretrained=checkpoint,
+        embeddings=f"{_COLUMN}_img",
+        cosine=_SAME_COSINE,
+        bits=_SAME_BITS,
+    )
+    _say(decontaminate(settings))
+
+
+def _filter(config: "DemoConfig", at: Layout, web: Generated, checkpoint: str) -> list[str]:
+    """The subsets. The paths of those that models are trained on, in order: no filter, then each and a random one of its size."""
+    path = {name: io.join(at.subsets, f"{name}.npy") for name in ("no_filter", *_TRAINED, *OURS)}
+    beside = (at.duplicates, at.contamination)
+    of: dict[str, Any] = {
+        "no_filter": {"name": "no_filter"},
+        "basic_filter": {"name": "basic_filter"},
+        "clip_score": {"name": "clip_score", "arch": _COLUMN, "fraction": _CLIP_SCORE_FRACTION},
+        "webpairs": {
+            "recipe": "webpairs",
+            "arch": _COLUMN,
+            "param": (f"cosine={_SAME_COSINE}", f"bits={_SAME_BITS}"),
+            "beside": beside,
+        },
+        "dfn": {"recipe": "dfn", "arch": _COLUMN},
+        "laion_2b_en": {"recipe": "laion_2b_en", "arch": _COLUMN, "threshold": _laion_threshold(at)},
+        "datacomp_1b": {"recipe": "datacomp_1b", "arch": _COLUMN, "param": _image_based(config, at, web, checkpoint)},
+    }
+    for name, options in of.items():
+        _say(filter_(FilterConfig(metadata_dir=at.scores, save_path=path[name], **options)), name)
+    chosen = [path["no_filter"], *(path[name] for name in _TRAINED)]
+    for name in _TRAINED:
         control = io.join(at.subsets, f"random_like_{name}.npy")
-        configs.append(FilterConfig(name="random_subset", metadata_dir=at.scores, save_path=control, like=paths[name]))
-    for settings in configs:
-        _say(filter_(settings), io.stem(settings.save_path))
-    return [settings.save_path for settings in configs]
+        settings = FilterConfig(name="random_subset", metadata_dir=at.scores, save_path=control, like=path[name])
+        _say(filter_(settings), io.stem(control))
+        chosen.append(control)
+    return chosen
+
+
+def _laion_threshold(at: Layout) -> float:
+    """The score that the best 30 % of the pool reach: what 0.28 is for ViT-B/32, another number is for the demo's model."""
+    column = CLIP_COLUMN.format(name=_COLUMN)
+    rows = (batch[column].to_numpy() for file in metadata_files(at.scores) for batch in read_batches(file, [column]))
+    return threshold_at(rows, 0.3, column)
+
+
+def _image_based(config: "DemoConfig", at: Layout, web: Generated, checkpoint: str) -> tuple[str, ...]:
+    """Parameters of image_based: the pool's own clusters, and pictures of the seed set in the place of ImageNet's."""
+    scored, targets = io.join(at.web, "seed_scores"), io.join(at.web, "seed_images.npy")
+    settings = ScoreConfig(
+        shards=web.seed_shards, out=scored, model="demo", pretrained=checkpoint, column=_COLUMN, precision="fp32"
+    )
+    with _told("score: the seed set, as image_based's targets"):
+        score(settings)
+        array = f"{_COLUMN}_img"
+        rows = [embedding(batch, array) for file in metadata_files(scored) for batch in read_batches(file, [array])]
+        with io.atomic_write(targets) as out:
+            np.save(out, np.concatenate(rows))
+    centroids = io.join(at.duplicates, "centroids.npy")
+    return f"centroids={centroids}", f"features=[{json.dumps(targets)}]", f"embeddings={_COLUMN}_img"
 
 
 def _train_and_evaluate(config: "DemoConfig", at: Layout, web: Generated, subsets: list[str]) -> None:

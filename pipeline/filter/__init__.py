@@ -13,7 +13,11 @@ class FilterConfig(StageConfig):
     """What `webpairs filter` takes: DataComp's options under DataComp's names, then ours."""
 
     name: str | None = option("a filter by name (docs/filters.md has them all), or one that an installed package adds", None)
-    recipe: str | None = option("instead: a TOML file that composes filters (recipes/)", None, metavar="FILE.toml")
+    recipe: str | None = option(
+        "instead: a TOML file that composes filters, or one of ours by name: laion_2b_en, datacomp_1b, dfn, webpairs",
+        None,
+        metavar="FILE.toml",
+    )
     metadata_dir: str = option("folder (local or URL) of parquet metadata: what `score` wrote, or DataComp's", metavar="DIR")
     save_path: str = option(
         "the subset, .npy; NAME.json beside it says how it was made", metavar="FILE.npy", affects_output=False

@@ -7,7 +7,7 @@
     [keep]                                     # a filter with its parameters, or one of all, any, not, then
     all = [
         { filter = "clip_score", arch = "l14", fraction = 0.3 },
-        { not = { filter = "file_name_text" } },
+        { not = { filter = "licence", allow = ["cc-by-nc"] } },
     ]
 
 A fraction is that of the whole pool, wherever it stands; the members of `then` see only what those before them keep. An option
@@ -15,9 +15,11 @@ or --param on the command line is for every filter of the recipe that takes it, 
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any
 
 from filters.compose import All, Not, Then
@@ -33,6 +35,7 @@ from schemas.errors import UsageError, UserError
 _GROUPS: dict[str, Callable[[tuple[Rule, ...]], Rule]] = {"all": All, "any": AnyOf, "then": Then}
 _KEYS = ("name", "source", "description", "keep", "sample")
 _DEEPEST = 32
+OURS = ("laion_2b_en", "datacomp_1b", "dfn", "webpairs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +116,9 @@ def named(name: str, given: Mapping[str, Any], context: Context) -> Recipe:
 
 
 def read_recipe(path: str, given: Mapping[str, Any], context: Context) -> Recipe:
-    """The recipe in a TOML file. Raises UserError naming the file and the place in it where something is wrong."""
+    """The recipe in a TOML file, or of that name among ours. Raises UserError naming the file and the place that is wrong."""
     try:
-        table = tomllib.loads(io.read_bytes(path).decode())
+        table = tomllib.loads(_text_of(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not TOML ({error})") from error
     try:
@@ -134,6 +137,17 @@ def read_recipe(path: str, given: Mapping[str, Any], context: Context) -> Recipe
         raise type(error)(f"{path}: {error}") from error
     told = {key: table[key] for key in ("name", "source") if isinstance(table.get(key), str)}
     return Recipe(keep=keep, sample=sample, files=cook.files, **{"name": io.stem(path), **told})
+
+
+def _text_of(path: str) -> str:
+    """What a file holds, or the recipe of ours that has this name."""
+    if not re.fullmatch("[a-z0-9_]+", path):
+        return io.read_bytes(path).decode()
+    # In a wheel and in the cluster's zip they are beside this code, in a checkout in the folder of their own.
+    for folder in (resources.files("pipeline") / "recipes", resources.files("pipeline") / ".." / "recipes"):
+        if (file := folder / f"{path}.toml").is_file():
+            return file.read_text("utf-8")
+    raise UsageError(f"neither a .toml file nor one of {', '.join(OURS)}")
 
 
 def files_of_parameters(entry: Entry, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -19,7 +19,7 @@ from pipeline.filter.account import LARGE_POOL_ROWS, Waterfall, account
 from pipeline.filter.recipe import Recipe, members_of, named, parameters_from, read_recipe
 from pipeline.manifest import InputReport, Manifest, Run, output_config, peak_rss_bytes, to_json
 from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files, rows_of
-from pipeline.metadata.read import read_batches, read_readable, require_scored
+from pipeline.metadata.read import ReadablePool, read_batches, require_scored
 from pipeline.progress import progress
 from pipeline.stage import require_complete
 from pipeline.subset_file import read_subset, write_subset
@@ -49,9 +49,10 @@ def select(config: FilterConfig) -> Manifest:
     described = {"stage": "filter", **output_config(config), "upstream": folders, "files": recipe.files}
     run = Run.begun("filter", config.save_path, described)
     require_scored(config.metadata_dir, files, columns_of(*members_of(recipe)))
-    pool = partial(read_readable, files)
-    chosen = resolve(recipe.keep, pool)
-    drawn = recipe.sample.draw(narrowed(pool, chosen)) if recipe.sample is not None else None
+    pool = ReadablePool(files)
+    with pool.blamed():
+        chosen = resolve(recipe.keep, pool)
+        drawn = recipe.sample.draw(narrowed(pool, chosen)) if recipe.sample is not None else None
     results = list(progress(_map(chosen, drawn, files, config), total=len(files), label="filter", unit="file"))
     _require_readable(results, config)
     kept = sort_rows(np.concatenate([np.empty(0, SUBSET_DTYPE), *(result.kept for result in results)]))

@@ -69,15 +69,16 @@ def _prepared(asked: Any, files: Any) -> Iterator[str]:
     """A file with the measure, prepared on the pool where it needs that; it stands for the block."""
     import pickle
     import tempfile
-    from functools import partial
     from pathlib import Path
 
     from filters.measured import prepared
-    from pipeline.metadata.read import read_readable
+    from pipeline.metadata.read import ReadablePool
 
     with tempfile.TemporaryDirectory(prefix="webpairs-") as folder:
         path = Path(folder) / "measure"
-        path.write_bytes(pickle.dumps(prepared(asked, partial(read_readable, files))))
+        pool = ReadablePool(files)
+        with pool.blamed():
+            path.write_bytes(pickle.dumps(prepared(asked, pool)))
         yield str(path)
 
 

@@ -1,6 +1,8 @@
 """The rows of metadata files in batches: columns of the parquet, of the parquets beside it, and embeddings of the .npz."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -41,13 +43,32 @@ def read_batches(file: MetadataFile, columns: Sequence[str], *, rows: int | None
         raise UserError(f"{file.path}: damaged parquet file ({error}); download or make it again") from error
 
 
-def read_readable(files: Sequence[MetadataFile], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of all files that can be read; the others are left to the pass that reports them."""
-    for file in files:
+@dataclass
+class ReadablePool:
+    """The rows of all files that can be read; the others are left to the pass that reports them.
+
+    `at` is the file that was read last: what went wrong with a batch went wrong there.
+    """
+
+    files: Sequence[MetadataFile]
+    at: str = ""
+
+    def __call__(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Their batches, these columns, from the start each time."""
+        for file in self.files:
+            self.at = file.path
+            try:
+                yield from read_batches(file, columns)
+            except UserError:
+                continue
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """What a batch does not allow, such as a uid that is none, becomes a UserError that names the file."""
         try:
-            yield from read_batches(file, columns)
-        except UserError:
-            continue
+            yield
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            raise UserError(f"{self.at}: {error}") from error
 
 
 def require_scored(folder: str, files: Sequence[MetadataFile], columns: Sequence[str]) -> None:
@@ -126,7 +147,7 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
 def _is_empty(files: Sequence[MetadataFile], column: str) -> bool:
     """Whether there are rows and none has a value (NaN is none). Reads up to the first value."""
     rows = 0
-    for batch in read_readable(files, [column]):
+    for batch in ReadablePool(files)([column]):
         rows += batch.num_rows
         if batch.num_rows > pc.sum(pc.is_null(batch[column], nan_is_null=True)).as_py():
             return False
