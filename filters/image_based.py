@@ -116,7 +116,10 @@ class Parameters:
         "whose centroids: a pool of DataComp", None
     )
     centroids: str | None = parameter("instead: a file of (k, 768) floats, of torch.save or .npy", None, file=True)
-    features: tuple[str, ...] | None = parameter("L/14 embeddings of the target images, files like the centroids'", None)
+    features: tuple[str, ...] | None = parameter(
+        "L/14 embeddings of the target images, files like the centroids'", None, file=True
+    )
+    embeddings: str = parameter("the pool's embeddings, of the same model as centroids and features", _COLUMN)
     lid_model: str | None = parameter("fastText's lid.176.bin; without it the stored column `lang` decides", None, file=True)
     assets: str | None = parameter("folder with these files under DataComp's names", None)
 
@@ -144,13 +147,15 @@ def _build_intersect(asked: IntersectParameters, context: Context) -> All:
 def _rules(asked: Parameters, context: Context, asker: str) -> tuple[Rule, ...]:
     if asked.image_based_scale is None and asked.centroids is None:
         raise UsageError(f"{asker}: give --image_based_scale small, medium, large or xlarge, or --param centroids=FILE")
-    if _COLUMN not in context.columns:
-        raise UserError(f"{asker}: no embeddings {_COLUMN} in the .npz beside the metadata; DataComp's metadata has them")
+    if asked.embeddings not in context.columns:
+        raise UserError(
+            f"{asker}: no embeddings {asked.embeddings} in the .npz beside the metadata; DataComp's metadata has them"
+        )
     english = language("en", asked.lid_model, context, asker, asked.assets)
     centroids = find(f"{asked.image_based_scale or 'small'}_centroids", asked.centroids, asked.assets, asker)
     parts: tuple[str | None, ...] = asked.features or (None,) * IMAGENET_PARTS
     targets = tuple(find(f"in1k_clip_vit_l14_{i % IMAGENET_PARTS}", path, asked.assets, asker) for i, path in enumerate(parts))
-    return MinTokens(2), MinCharacters(6), english, NearTargets(centroids, targets)
+    return MinTokens(2), MinCharacters(6), english, NearTargets(centroids, targets, asked.embeddings)
 
 
 _SOURCE = "Gadre et al. 2023, DataComp"

@@ -49,7 +49,7 @@ def test_imports_go_left_to_right_only(path: Path):
 def test_heavy_libraries_are_imported_at_top_only_by_the_stages_that_compute_with_them(path: Path):
     heavy = names_imported(top_level(ast.parse(path.read_text()))) & HEAVY
     allowed = HEAVY - {"pyspark", "numba"} if relative(path).startswith(TORCH_AT_TOP) else set()
-    allowed |= {"numba"} if path.parent.name == "compiled" or relative(path) == "pipeline/compiling.py" else set()
+    allowed |= {"numba"} if path.parent.name == "compiled" or relative(path) == "filters/compiling.py" else set()
     assert heavy <= allowed
 
 

@@ -94,8 +94,8 @@ class _Cook:
             if "like" in values and "rows" in known:
                 values["rows"] = len(read_subset(self.resolved(values.pop("like"))))
             for key in files_of(entry):
-                if isinstance(path := values.get(key), str) and key not in self.given:
-                    values[key] = self.resolved(path)
+                if key in values and key not in self.given:
+                    values[key] = _each(self.resolved, values[key])
             local, digests = files_of_parameters(entry, values)
             self.files.update(digests)
             return build(name, local, self.context)
@@ -152,15 +152,23 @@ def _text_of(path: str) -> str:
 
 def files_of_parameters(entry: Entry, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The parameters with local paths in place of URLs, and what decides: the sha256 of every file. Raises UserError."""
-    local, digests = dict(values), {}
-    for key in files_of(entry):
-        if not isinstance(path := values.get(key), str):
-            continue
+    digests: dict[str, str] = {}
+
+    def local(path: str) -> str:
         if not io.exists(path):
-            raise UserError(f"{entry.name}: {key} = {path}: no such file")
+            raise UserError(f"{entry.name}: {path}: no such file")
         digests[path] = sha256_of(path)
-        local[key] = path if io.is_local(path) else fetched(path)
-    return local, digests
+        return path if io.is_local(path) else fetched(path)
+
+    named = files_of(entry)
+    return {key: _each(local, value) if key in named else value for key, value in values.items()}, digests
+
+
+def _each(change: Callable[[str], str], value: Any) -> Any:
+    """A path changed, or every one of a list; what is neither is left to be refused."""
+    if isinstance(value, list | tuple):
+        return [_each(change, one) for one in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def parameters_from(words: Sequence[str]) -> dict[str, Any]:

@@ -15,20 +15,22 @@ from pipeline.report.read import Root
 from pipeline.report.svg import BLUE, MUTED, draw_svg
 from schemas.errors import UserError
 
-COPY_FROM = 0.95  # cosine from which on the report calls a pair a copy
-_MOST_BITS = 4
+# What the report calls a copy, where no subset's filter says it otherwise.
+_COSINE, _BITS = 0.95, 4
 _MOST_COPIES = 2_000_000  # looked at: a report is drawn on one machine, of a pool of any size
 _GROUPS, _SHOWN = 6, 6  # groups, and members of each
+_BINS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A way to find copies: its name, the columns that tell of it, and from where on the report counts."""
+    """A way to find copies: its name, the column that tells of it, and the bound on the column `by` that makes a copy."""
 
     name: str
     of: str
-    by: str | None
     said: str
+    by: str | None = None
+    bound: float = 0.0
 
     def is_copy(self, batch: pa.RecordBatch) -> np.ndarray:
         """(n,) bool."""
@@ -36,21 +38,33 @@ class Kind:
         if self.by is None:
             return marked
         values = batch[self.by].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        near = values >= np.float32(COPY_FROM) if self.by == "dup_cos" else values <= _MOST_BITS
+        near = values >= np.float32(self.bound) if self.by == "dup_cos" else values <= self.bound
         found: np.ndarray = marked & near
         return found
 
 
-KINDS = (
-    Kind(name="semantic", of="dup_of", by="dup_cos", said=f"embeddings with a cosine of at least {COPY_FROM}"),
-    Kind(
-        name="perceptual",
-        of="phash_dup_of",
-        by="phash_dup_bits",
-        said=f"perceptual hashes that differ in at most {_MOST_BITS} bits",
-    ),
-    Kind(name="exact", of="exact_dup_of", by=None, said="files of the same bytes"),
-)
+def kinds_of(root: Root) -> tuple[Kind, ...]:
+    """The kinds, with the bounds that the subsets' own filters set."""
+    resolved = [subset.made.get("resolved") for subset in root.subsets]
+    cosine = min(_set_by(resolved, "semantic_dedup", "cosine"), default=_COSINE)
+    bits = max(_set_by(resolved, "perceptual_dedup", "bits"), default=_BITS)
+    alike, near = f"embeddings with a cosine of at least {cosine:g}", f"perceptual hashes that differ in at most {bits:g} bits"
+    return (
+        Kind(name="semantic", of="dup_of", by="dup_cos", bound=cosine, said=alike),
+        Kind(name="perceptual", of="phash_dup_of", by="phash_dup_bits", bound=bits, said=near),
+        Kind(name="exact", of="exact_dup_of", said="files of the same bytes"),
+    )
+
+
+def _set_by(part: Any, name: str, parameter: str) -> list[float]:
+    """Every number that a described filter of that name, or a member, has as this parameter."""
+    if isinstance(part, list):
+        return [value for member in part for value in _set_by(member, name, parameter)]
+    if not isinstance(part, dict):
+        return []
+    own = part.get(parameter) if part.get("filter") == name else None
+    inner = _set_by([value for value in part.values() if isinstance(value, dict | list)], name, parameter)
+    return [*([float(own)] if isinstance(own, int | float) else []), *inner]
 
 
 def duplicates(root: Root) -> dict[str, Any]:
@@ -58,7 +72,7 @@ def duplicates(root: Root) -> dict[str, Any]:
     files = [path for folder in _folders(root, "dedup") for path in io.list_files(folder, ".parquet")]
     kinds: list[dict[str, Any]] = []
     groups: list[dict[str, Any]] = []
-    for kind in KINDS:
+    for kind in kinds_of(root):
         copies = _copies(files, kind)
         if copies is None:
             continue
@@ -78,7 +92,7 @@ def duplicates(root: Root) -> dict[str, Any]:
                 {"root": uid, "size": 1 + len(members), "uids": [uid, *members[: _SHOWN - 1]]}
                 for uid, members in largest[:_GROUPS]
             ]
-    return {"kinds": kinds, "groups": groups, "plot": _histogram(files)}
+    return {"kinds": kinds, "groups": groups, "plot": _histogram(files, kinds_of(root)[0].bound)}
 
 
 def contamination(root: Root) -> list[dict[str, Any]]:
@@ -124,29 +138,36 @@ def _grouped(copies: dict[str, str]) -> dict[str, list[str]]:
     return groups
 
 
-def _histogram(files: Sequence[str]) -> Any:
-    edges = np.linspace(0.8, 1.0, 41)
-    counts = np.zeros(40, np.int64)
-    for batch in _batches(files, ["dup_cos"]):
-        values = batch["dup_cos"].drop_null().to_numpy(zero_copy_only=False)
-        counts += np.histogram(np.minimum(values[~np.isnan(values)], 1.0), edges)[0]
-    if not counts.any():
+def _histogram(files: Sequence[str], bound: float) -> Any:
+    """How cosines are spread between the least and 1, those from `bound` on in colour; None where there are none."""
+    least = min((float(np.nanmin(values)) for values in _cosines(files)), default=None)
+    if least is None:
         return None
+    step = max((1 - min(least, bound)) / _BINS, 1e-4)
+    edges = bound + step * np.arange(int(np.floor((least - bound) / step)), int(np.ceil((1 - bound) / step)) + 2)
+    counts = np.zeros(len(edges) - 1, np.int64)
+    for values in _cosines(files):
+        counts += np.histogram(values, edges)[0]
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        colours = [BLUE if edge >= COPY_FROM - 1e-6 else MUTED for edge in edges[:-1]]
-        axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colours, linewidth=0)
-        first = int(np.flatnonzero(counts)[0])
-        axes.set_xlim(edges[max(0, first - 1)], 1.0)
+        colours = [BLUE if edge >= bound - step / 2 else MUTED for edge in edges[:-1]]
+        axes.bar(edges[:-1], counts, step, align="edge", color=colours, linewidth=0)
         bare(axes, "y")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("cosine to the nearest earlier pair")
         axes.set_ylabel("pairs")
 
-    near = int(counts[edges[:-1] >= COPY_FROM - 1e-6].sum())
-    label = f"Pairs by cosine to their nearest earlier pair: {near:,} at {COPY_FROM} or more"
-    return draw_svg(draw, (4.95, 2.25), label)
+    near = int(counts[edges[:-1] >= bound - step / 2].sum())
+    return draw_svg(draw, (4.95, 2.25), f"Pairs by cosine to their nearest earlier pair: {near:,} at {bound:g} or more")
+
+
+def _cosines(files: Sequence[str]) -> Iterator[np.ndarray]:
+    """Those of each batch that has any."""
+    for batch in _batches(files, ["dup_cos"]):
+        values = batch["dup_cos"].drop_null().to_numpy(zero_copy_only=False)
+        if np.isfinite(values).any():
+            yield values[np.isfinite(values)]
 
 
 def _batches(files: Sequence[str], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

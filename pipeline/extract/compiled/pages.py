@@ -7,7 +7,7 @@ order does not matter. A record of another shape (a key twice, a string where an
 import numpy as np
 from numba import njit
 
-from pipeline.compiling import entry
+from filters.compiling import entry
 from pipeline.extract.compiled.json import (
     CLOSE_OBJECT,
     COMMA,

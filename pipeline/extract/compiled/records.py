@@ -11,7 +11,7 @@ import numpy as np
 from deflate import _deflate
 from numba import njit, types
 
-from pipeline.compiling import entry
+from filters.compiling import entry
 from pipeline.extract.compiled.json import lower, same, same_letters
 
 _LIBRARY = _deflate.__file__

@@ -7,7 +7,7 @@ power of two. A digest that is found again is a duplicate unless its page refuse
 import numpy as np
 from numba import njit
 
-from pipeline.compiling import entry
+from filters.compiling import entry
 from pipeline.extract.compiled.links import (
     AFTER_FOLDER,
     AFTER_HOST,

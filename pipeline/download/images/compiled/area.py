@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from pipeline.compiling import entry
+from filters.compiling import entry
 from pipeline.download.images.compiled.simd import weighted_pixel
 
 _sum_2, _sum_3, _sum_4, _sum = (weighted_pixel(taps) for taps in (2, 3, 4, None))
