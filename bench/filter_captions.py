@@ -1,4 +1,4 @@
-"""Captions for the filter benchmark: drawn words, as many and as mixed as alt texts have them; always the same from the same seed.
+"""Captions for the filter benchmark: drawn words, as many and as mixed as alt texts have; the same from the same seed.
 
 English words are WordNet's, often or seldom as its texts have them (Zipf's tail of invented words behind them), plain, inflected,
 capitalised or with a comma; other languages have short lists of words and endings. Some captions are file names and numbers.
@@ -14,13 +14,25 @@ from pathlib import Path
 import numpy as np
 
 _COUNTS = "nltk_data/corpora/wordnet/cntlist.rev"  # per line: sense%…, its number, how often WordNet's tagged texts have it
-_FUNCTION_WORDS = "the of and a in with for to on by from at is - & your new free best photo image".split()
+_FUNCTION_WORDS = "the of and a in with for to on by from at is - & your new free best photo image"
 _INVENTED = 60_000
 _FORMS = (("{}", 0.76), ("{}s", 0.08), ("{},", 0.06), ("{}.", 0.02), ("{}ing", 0.02), ("title", 0.06))
 _LANGUAGES = {  # share of all captions, words, endings
-    "de": (0.08, "Haus Garten Tisch Baum Schuh Kleid Küche Brücke Straße Vogel Hund Bild mit und der die das für von", " er en chen"),
-    "fr": (0.07, "maison jardin table arbre robe cuisine pont rue oiseau chien image rouge avec et le la les pour de", " s e eux"),
-    "es": (0.08, "casa jardín mesa árbol vestido cocina puente calle pájaro perro foto rojo con y el la los para de", " s ito illa"),
+    "de": (
+        0.08,
+        "Haus Garten Tisch Baum Schuh Kleid Küche Brücke Straße Vogel Hund Bild mit und der die das für von",
+        " er en chen",
+    ),
+    "fr": (
+        0.07,
+        "maison jardin table arbre robe cuisine pont rue oiseau chien image rouge avec et le la les pour de",
+        " s e eux",
+    ),
+    "es": (
+        0.08,
+        "casa jardín mesa árbol vestido cocina puente calle pájaro perro foto rojo con y el la los para de",
+        " s ito illa",
+    ),
     "ru": (0.06, "дом сад стол дерево платье кухня мост улица птица собака фото красный и в на с для из", " а ы ов"),
     "zh": (0.05, "房子 花园 桌子 树 裙子 厨房 桥 街道 鸟 狗 图片 红色 和 在 的 新", " 店 家"),
     "pt": (0.03, "casa mesa árvore vestido cozinha ponte rua pássaro cachorro vermelho com e o a os para de", " s inho"),
@@ -47,7 +59,10 @@ class Vocabulary:
 
     def draw(self, chance: np.random.Generator, count: int) -> np.ndarray:
         """(count,) tokens."""
-        return self.tokens[np.searchsorted(self.up_to, chance.random(count), side="right").clip(max=len(self.tokens) - 1)]
+        drawn: np.ndarray = self.tokens[
+            np.searchsorted(self.up_to, chance.random(count), side="right").clip(max=len(self.tokens) - 1)
+        ]
+        return drawn
 
 
 def captions(chance: np.random.Generator, count: int, wordnet: Path) -> list[str]:
@@ -91,8 +106,7 @@ def _disturb(chance: np.random.Generator, found: np.ndarray) -> None:
 @cache
 def _vocabulary(language: str, wordnet: Path) -> Vocabulary:
     if language == "en":
-        words = english_words(wordnet)
-        return Vocabulary.zipf([*_FUNCTION_WORDS, *words, *_invented_words()], _FORMS)
+        return Vocabulary.zipf([*_FUNCTION_WORDS.split(), *english_words(wordnet), *_invented_words()], _FORMS)
     _, words, endings = _LANGUAGES[language]
     forms = endings.split(" ")  # the first one is none
     shares = [0.7] + [0.3 / (len(forms) - 1)] * (len(forms) - 1)

@@ -1,8 +1,8 @@
 """DataComp's filter scripts in their own environment: `python -m bench.filter_peer OPTIONS`, the options of their baselines.py.
 
-Their `apply_filter(args)` runs as it is; what surrounds it is replaced, since nothing may be fetched while it is measured:
-their `download` by one that hands out the files of the folder BENCH_FILTER_ASSETS without computing their SHA-256 (in their favour:
-each worker does so for each metadata file), nltk's by nothing, and, where there is no GPU, the function that asks one for the nearest
+Their `apply_filter(args)` runs as it is. What surrounds it is replaced, since nothing may be fetched while it is measured: their
+`download` by one that hands out the files of the folder BENCH_FILTER_ASSETS, without their SHA-256 (in their favour: each worker
+computes it for each metadata file); nltk's by nothing; and, where there is no GPU, the function that asks one for the nearest
 centroids by the same product on the CPU. Their checkout is on PYTHONPATH. Workers import this module again, as they do theirs.
 """
 

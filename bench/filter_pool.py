@@ -1,7 +1,7 @@
 """Metadata in DataComp's layout for the filter benchmark, made once in bench/.cache: parquet files of 10,000 rows, some with npz.
 
-Columns, types and compression are DataComp's. Widths, heights and scores are drawn: round sizes repeat, scores tie, a few are NaN.
-A large pool has the columns that filters read; its files repeat those of the small one but for their uids.
+Columns, types and compression are DataComp's. Widths, heights and scores are drawn: round sizes repeat, scores tie, a few are
+NaN. A large pool has the columns that filters read; its files repeat those of the small one but for their uids.
 """
 
 import json
@@ -58,7 +58,9 @@ def first_files(folder: Path, files: int) -> Path:
     if not part.is_dir():
         making = _empty(part.with_name(f"{part.name}.new"))
         for path in sorted(folder.glob("*.parquet"))[:files]:
-            (making / path.name).hardlink_to(path)
+            for one in (path, path.with_suffix(".npz")):
+                if one.is_file():
+                    (making / one.name).hardlink_to(one)
         making.rename(part)
     return part
 
