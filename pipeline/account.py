@@ -15,7 +15,7 @@ def account(run: Run, reports: Sequence[PartReport], *, resumed: int, facts: Map
         inputs=(i for report in reports for i in report.inputs),
         parts=(report.name for report in reports if not report.failed),
         resumed=resumed,
-        facts={**{report.name: _told(report.facts) for report in reports if report.facts}, **(facts or {})},
+        facts={**{report.name: told for report in reports if (told := _told(report.facts))}, **(facts or {})},
         peaks=(report.peak_rss_bytes for report in reports),
     )
 

@@ -107,7 +107,8 @@ def _help(field: "dataclasses.Field[Any]", required: bool) -> str:
     text = str(field.metadata["help"]).replace("%", "%%")
     if required or field.default in (None, False, ()):
         return text
-    return f"{text} (default: {str(field.default).replace('%', '%%')})"
+    default = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+    return f"{text} (default: {default.replace('%', '%%')})"
 
 
 def _settings_of(hint: Any) -> dict[str, Any]:
