@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ["1_candidates", "2_pool", "3_shards", "4_scores", "7_ranking"]
+STAGES = ["1_candidates", "2_pool", "3_shards", "4_scores", "4_duplicates", "4_contamination", "7_ranking"]
 
 
 def manifest(root: Path, folder: str) -> dict:
@@ -18,7 +18,10 @@ def manifest(root: Path, folder: str) -> dict:
 def test_it_ends_with_the_truth_the_ranking_and_the_report(demo_root: Path):
     told = (demo_root / "told.txt").read_text()
     tables = told[told.index("What the generator knows") :]
-    for name in ["no_filter", "basic_filter", "clip_score", "random_like_basic_filter", "random_like_clip_score"]:
+    for name in [
+        "no_filter",
+        *(f"{kind}{name}" for name in ["basic_filter", "clip_score", "webpairs"] for kind in ["", "random_like_"]),
+    ]:
         assert len(re.findall(rf"^{name} ", tables, re.MULTILINE)) == 2
     report = Path(told.splitlines()[-1].removeprefix("report: "))
     assert report.name == "report.html"
@@ -57,3 +60,18 @@ def test_another_demo_in_the_same_folder_is_refused(demo_root: Path):
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert re.fullmatch(r"webpairs: .*pairs.*\n", refused.stderr)
+
+
+def test_every_recipe_of_ours_ran_and_tells_what_each_of_its_rules_removed(demo_root: Path):
+    for path in sorted((Path(__file__).parent.parent / "recipes").glob("*.toml")):
+        told = json.loads((demo_root / "5_subsets" / f"{path.stem}.json").read_text())
+        assert told["recipe"] == path.stem
+        assert told["waterfall"][-1]["left"] == told["counts"]["rows_out"]
+        assert told["counts"]["rows_in"] > told["counts"]["rows_out"]
+
+
+def test_the_report_shows_waterfalls_overlaps_and_groups_of_copies(demo_root: Path):
+    page = (demo_root / "7_ranking" / "report.html").read_text()
+    for said in ["What each rule removes", "What subsets share", "A group of", "Near evaluation images"]:
+        assert said in page
+    assert "would stand here" not in page

@@ -10,7 +10,7 @@ from schemas.errors import UsageError, UserError
 _GB = 1_000_000_000
 _LIBRARIES = 450_000_000  # bytes: Python with NumPy, Arrow, faiss, SciPy and compiled code; torch would be 190 MB more
 _PER_POOL_ROW = 24  # ranks, nearest row, its cosine, and what sorts them
-_PER_ROW = 260  # beside the embedding: sketches, hash keys, candidates
+_PER_ROW = 360  # beside the embedding: sketches, hash keys, candidates
 _BYTES_PER_SAMPLED = 10  # of each number of a row that centroids are trained on: as float16, and twice as float32
 _LEAST_ROWS = 8192  # at a time; fewer would make the work grow with the square of the rows
 _ROWS_PER_CENTROID = 256  # as training_sample takes
