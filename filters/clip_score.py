@@ -6,7 +6,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from filters.contract import Filter, Pool
-from filters.measured import Stored, checked_fraction, threshold_at
+from filters.measured import Stored, checked_fraction, rounded, threshold_at
 from filters.registry import Context, Entry, parameter
 from schemas.errors import UsageError, UserError
 from schemas.scores import CLIP_COLUMN, clip_name, is_clip_column
@@ -30,7 +30,7 @@ class ClipScore:
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the score reaches the threshold."""
         scores = Stored(self.column).measure(batch)
-        return pa.array(scores >= scores.dtype.type(self.at_least))
+        return pa.array(scores >= rounded(self.at_least, scores))
 
 
 @dataclass(frozen=True)

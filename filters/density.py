@@ -123,7 +123,7 @@ def quotas(shares: np.ndarray, sizes: np.ndarray, rows: int) -> np.ndarray:
 def read_centroids(path: str) -> np.ndarray:
     """The (k, d) floats of a .npy. Raises UserError for a file that cannot be used, or a centroid without a direction."""
     try:
-        centroids: np.ndarray = np.load(path, allow_pickle=False)
+        centroids: np.ndarray = np.load(path, "r", allow_pickle=False)  # mapped: a header may claim any shape
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"centroids {path}: not a .npy of centroids ({error}); give `webpairs dedup`'s centroids.npy") from error
     if not isinstance(centroids, np.ndarray) or centroids.ndim != 2 or not centroids.size or centroids.dtype.kind != "f":

@@ -12,12 +12,17 @@ def as_column(rows: np.ndarray) -> pa.FixedSizeListArray:
 
 
 def embedding(batch: pa.RecordBatch, column: str) -> np.ndarray:
-    """The (n, d) floats of a column, in the precision in which they stand. Raises UserError for a column that is none."""
+    """The (n, d) floats of a column, in the precision in which they stand; NaN for null. Raises UserError where it is none."""
     values = batch.column(column)
     if not pa.types.is_fixed_size_list(values.type) or not pa.types.is_floating(values.type.value_type):
         raise UserError(f"column {column}: {values.type}, not an array of embeddings of the .npz")
-    flat: np.ndarray = values.flatten().to_numpy()
-    return flat.reshape(-1, values.type.list_size)
+    width = values.type.list_size
+    if not values.null_count:
+        flat: np.ndarray = values.flatten().to_numpy(zero_copy_only=False)
+        return flat.reshape(-1, width)
+    found = np.full((len(values), width), np.nan, values.type.value_type.to_pandas_dtype())
+    found[np.asarray(values.is_valid())] = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return found
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

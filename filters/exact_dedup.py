@@ -87,8 +87,9 @@ def _first_of_bytes(digests: np.ndarray, uids: np.ndarray) -> FirstOfBytes:
 
 def _digests(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
     """The places of the rows that have a sha256, (m,) int64, and its first 16 bytes, (m,) `u8,u8`."""
-    is_digest = pc.fill_null(pc.match_substring_regex(batch["sha256"], _SHA256), False)
-    digests = batch["sha256"].filter(is_digest).cast(pa.string())
+    column = batch["sha256"].cast(pa.string())
+    is_digest = pc.fill_null(pc.match_substring_regex(column, _SHA256), False)
+    digests = column.filter(is_digest)
     places: np.ndarray = np.flatnonzero(is_digest.to_numpy(zero_copy_only=False))
     return places, uid_rows(pc.utf8_slice_codeunits(digests, 0, _HALF_DIGITS))
 

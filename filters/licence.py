@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.needed import require_columns
 from filters.registry import Context, Entry, parameter
 from schemas.errors import UsageError
 
@@ -79,12 +80,15 @@ class Parameters:
     missing: Literal["drop", "keep"] = parameter("what becomes of rows whose page declares no licence", "drop")
 
 
-def _build(asked: Parameters, _: Context) -> Licence:
+def _build(asked: Parameters, context: Context) -> Licence:
     for family in asked.allow:
         if family not in FAMILIES:
             raise UsageError(f"licence: allow has {family!r}; the families are {', '.join(FAMILIES)}")
     if not asked.allow:
         raise UsageError(f"licence: allow is empty; the families are {', '.join(FAMILIES)}")
+    require_columns(
+        "licence", Licence.reads, context, "`webpairs extract` finds it, and score carries it; DataComp's metadata has none"
+    )
     return Licence(asked.allow, asked.missing)
 
 

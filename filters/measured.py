@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from filters.contract import Filter, Measure, Pool, PoolMeasure, cost_of
 from schemas.errors import UsageError, UserError
@@ -13,7 +14,10 @@ from schemas.errors import UsageError, UserError
 
 @dataclass(frozen=True)
 class Stored:
-    """The numbers of a column as they stand, in their own precision; NaN for null. Raises UserError for what are no numbers."""
+    """The numbers of a column in their own precision, NaN for null; what are no floats (whole numbers, decimals) as float64.
+
+    Raises UserError for what are no numbers.
+    """
 
     column: str
 
@@ -27,11 +31,20 @@ class Stored:
 
     def measure(self, batch: pa.RecordBatch) -> np.ndarray:
         """(n,) floats."""
-        values: np.ndarray = batch[self.column].to_numpy(zero_copy_only=False)
+        column = batch[self.column]
+        if not pa.types.is_floating(column.type):
+            column = self._as_floats(column)
+        values: np.ndarray = column.to_numpy(zero_copy_only=False)
+        return values
+
+    def _as_floats(self, column: pa.Array) -> pa.Array:
+        """Float64 whether or not a batch has nulls: one column is cut by one precision."""
+        if pa.types.is_temporal(column.type):
+            raise UserError(f"column {self.column}: not numbers ({column.type}); give a column of numbers")
         try:
-            return values if values.dtype.kind == "f" else values.astype(np.float32)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"column {self.column}: not numbers ({batch[self.column].type}); score the pool again") from error
+            return pc.cast(column, pa.float64(), safe=False)
+        except pa.ArrowException as error:
+            raise UserError(f"column {self.column}: not numbers ({column.type}); score the pool again") from error
 
 
 @dataclass(frozen=True)
@@ -60,8 +73,7 @@ class Between:
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the measure lies between the bounds."""
         values = self.measure.measure(batch)
-        kind = values.dtype.type
-        return pa.array((values >= kind(self.at_least)) & (values <= kind(self.at_most)))
+        return pa.array((values >= rounded(self.at_least, values)) & (values <= rounded(self.at_most, values)))
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,13 @@ class AtLeast:
     def resolve(self, pool: Pool) -> Filter:
         """The measure on this pool, in one pass."""
         return Between(self.measure.prepare(pool), self.at_least)
+
+
+def rounded(bound: float, values: np.ndarray) -> np.floating:
+    """A bound in the precision of (n,) floats; infinite where that does not reach so far."""
+    with np.errstate(over="ignore"):
+        found: np.floating = values.dtype.type(bound)
+        return found
 
 
 def prepared(measure: Measure | PoolMeasure, pool: Pool) -> Measure:

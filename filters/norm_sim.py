@@ -19,6 +19,7 @@ from schemas.errors import UsageError, UserError
 _NAME = "norm_sim"
 _BLOCK = 4096  # rows at once
 _ZIP = b"PK"  # begins an .npz
+_MOST_ZIPPED_BYTES = 4 << 30  # ImageNet-1k's training images take 2 GB at L/14; few bytes of a zip may say that they are many
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,12 @@ def _member(path: str, archive: np.lib.npyio.NpzFile, key: str | None) -> np.nda
         if chosen not in archive.files:
             raise UserError(
                 f"target {path}: give key, the name of one of its arrays: {', '.join(archive.files) or 'it has none'}"
+            )
+        sizes = {one.filename: one.file_size for one in archive.zip.infolist()} if archive.zip is not None else {}
+        size = sizes.get(f"{chosen}.npy", 0)
+        if size > _MOST_ZIPPED_BYTES:
+            raise UserError(
+                f"target {path}: {chosen} takes {size} bytes of memory; save it as a .npy, which is read as it is needed"
             )
         array: np.ndarray = archive[chosen]
         return array

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from filters.contract import Filter, Pool
-from filters.measured import Stored, checked_fraction, threshold_at
+from filters.measured import Stored, checked_fraction, rounded, threshold_at
 from filters.needed import require_columns
 from filters.registry import Context, Entry, parameter
 from schemas.errors import UsageError
@@ -34,8 +34,7 @@ class ScoreRange:
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the number lies between the bounds, or is null or NaN and `missing` is "keep"."""
         values = Stored(self.column).measure(batch)
-        kind = values.dtype.type
-        inside = (values >= kind(self.at_least)) & (values <= kind(self.at_most))
+        inside = (values >= rounded(self.at_least, values)) & (values <= rounded(self.at_most, values))
         return pa.array(inside | np.isnan(values) if self.missing == "keep" else inside)
 
 

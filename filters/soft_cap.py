@@ -23,6 +23,8 @@ _DRAWS = 1000
 _CHUNK = 1 << 15  # rows at once: their numbers stay in the processor's cache
 _STEP = 2.0**-52  # of the uniform numbers
 _FARTHEST = 16.0  # that a guess may be from the base of the weights
+_MOST_TURNS = 100_000  # that a pair is seen on average: more is a slip, and may never end
+_MOST_PENALTY = 1e6
 _MOST = 1e30  # of a logit: float32 holds it, and what is lowered from it
 _SLACK = 1.0001  # covers what float32 rounds off the weights
 
@@ -56,11 +58,13 @@ class SoftCap:
         return ("uid", self.column)
 
     def draw(self, kept: Pool) -> Draw:
-        """The draw from these rows, in one pass. Raises UserError where no row has a score."""
+        """The draw from these rows, in one pass. Raises UserError where no row has a score, or too many are asked for."""
         uids, scores, rows = _read(kept, self.column)
-        wanted = self.rows if self.rows is not None else int(rows * (self.fraction or 0))
+        wanted = self.rows if self.rows is not None else int(min(rows * (self.fraction or 0), 2.0**62))
         if wanted and not len(uids):
             raise UserError(f"{_NAME}: none of {rows} rows has a finite number in column {self.column}: nothing to draw from")
+        if wanted > _MOST_TURNS * len(uids):
+            raise UserError(f"{_NAME}: {wanted} rows asked for, more than {_MOST_TURNS} times the {len(uids)} that have a score")
         urn = _Urn(np.clip(scores * np.float64(self.scale), -_MOST, _MOST), hashes_of(uids), self.penalty)
         at_once = self.draw_rows or max(1, min(_DRAW_ROWS, wanted // _DRAWS))
         turn = 0
@@ -206,6 +210,8 @@ def _build(asked: Parameters, context: Context) -> SoftCap:
     least = min(asked.rows or 0, asked.fraction or 0, asked.penalty)
     if least < 0 or (asked.draw_rows is not None and asked.draw_rows < 1):
         raise UsageError(f"{_NAME}: rows, fraction and penalty must be 0 or more, draw_rows 1 or more")
+    if asked.penalty > _MOST_PENALTY:
+        raise UsageError(f"{_NAME}: penalty {asked.penalty}: must be at most {_MOST_PENALTY:.0f}")
     if asked.arch is not None:
         column, scale = clip_column_of(asked.arch, context), 100.0
     else:

@@ -14,7 +14,7 @@ def read_subset(path: str) -> np.ndarray:
     with io.open_read(path) as file:
         try:
             uids = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: not a subset ({error}); give a .npy that `filter` wrote") from error
     if not isinstance(uids, np.ndarray):
         raise UserError(f"{path}: an archive of arrays; a subset is a 1-D .npy of dtype u8,u8")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from filters.uid_lookup import UidTable
 from schemas.subsets import sort_rows
 
 
@@ -13,22 +14,11 @@ class Members:
     """Answers which uids stand in a sorted (m,) `u8,u8` subset; 8 bytes of memory per uid beside it."""
 
     def __init__(self, subset: np.ndarray) -> None:
-        self._subset = subset
-        # Found by the high half, since numpy searches pairs slowly; few uids share it, unless they are no md5.
-        self._high = np.ascontiguousarray(subset["f0"])
+        self._table = UidTable(subset)
 
     def among(self, uids: np.ndarray) -> np.ndarray:
         """(n,) bool: which of n uids, (n,) `u8,u8`, stand in it."""
-        found = np.zeros(len(uids), dtype=bool)
-        at, left = np.searchsorted(self._high, uids["f0"]), np.arange(len(uids))
-        while len(left):
-            inside = at < len(self._subset)
-            at, left = at[inside], left[inside]
-            same = self._subset[at] == uids[left]
-            found[left[same]] = True
-            more = ~same & (self._high[at] == uids["f0"][left])
-            at, left = at[more] + 1, left[more]
-        return found
+        return self._table.places(uids) >= 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from pipeline.decontaminate.index import Index, hashes_of
 from pipeline.metadata.files import MetadataFile, metadata_files, schema_of
 from pipeline.metadata.read import read_batches
 from pipeline.nearby import sha256_of
-from schemas.errors import UserError
+from schemas.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from pipeline.decontaminate import DecontaminateConfig
@@ -65,12 +65,17 @@ def read_sets(config: "DecontaminateConfig", columns: Sequence[str]) -> Index:
         raise UserError(f"{config.eval}: no parquet with a column {_IMAGES}, and no folder of metadata in it; see docs/dedup.md")
     if pictures and config.embeddings is not None and config.model is None:
         raise UserError(f"{config.eval}: holds images: give --model and --pretrained of {config.embeddings}, to embed them")
+    if not pictures and (config.crops or config.model is not None):
+        option = "--crops" if config.crops else "--model"
+        raise UsageError(f"{option}: is for evaluation images, and {config.eval} holds scored sets alone; leave it out")
     found = _Found()
     for name, path in pictures:
         found.begin(name, path)
         _look_at(found, path, _viewer(config))
     for name, file in scored:
         found.begin(name, file.path)
+        if config.embeddings is not None and io.exists(file.arrays):
+            found.digests[file.arrays] = sha256_of(file.arrays)
         _take(found, file, config.embeddings)
     return _index(found, config)
 
@@ -82,7 +87,8 @@ def _pictures(folder: str) -> list[tuple[str, str]]:
 def _scored(folder: str) -> list[tuple[str, MetadataFile]]:
     """Metadata files below `folder`, each named by the folder of its set."""
     fs, root = io.url_to_fs(folder)
-    below = sorted(each["name"] for each in fs.ls(root, detail=True) if each["type"] == "directory")
+    inside = (each["name"] for each in fs.ls(root, detail=True) if each["type"] != "file")
+    below = sorted(name for name in inside if fs.isdir(name))  # through links
     folders = [io.join(folder, name.rstrip("/").rsplit("/", 1)[-1]) for name in below]
     return [(io.stem(each), file) for each in folders if io.list_files(each, ".parquet") for file in metadata_files(each)]
 
@@ -94,6 +100,8 @@ def _viewer(config: "DecontaminateConfig") -> "Viewer":
 
 
 def _look_at(found: _Found, path: str, viewer: "Viewer") -> None:
+    if not _is_binary(schema_of(path).field(_IMAGES).type):
+        raise UserError(f"{path}: column {_IMAGES} holds no bytes ({schema_of(path).field(_IMAGES).type}); give encoded images")
     at = 0
     for images in _images(path):
         seen = viewer.see(images)
@@ -101,6 +109,10 @@ def _look_at(found: _Found, path: str, viewer: "Viewer") -> None:
         found.add(at + seen.image_of, seen.hashes, seen.embeddings)
         at += len(images)
     found.sizes[-1] += at
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _images(path: str) -> Iterator[list[bytes | None]]:
@@ -127,6 +139,8 @@ def _take(found: _Found, file: MetadataFile, array: str | None) -> None:
 
 
 def _index(found: _Found, config: "DecontaminateConfig") -> Index:
+    if not sum(map(len, found.hashes)):
+        raise UserError(f"{config.eval}: holds no image that can be decoded; give evaluation sets that have some")
     vectors = np.nan_to_num(np.concatenate(found.embeddings)) if found.embeddings else None
     model = {"model": config.model, "weights": _weights(config.pretrained)} if config.model else {}
     return Index(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from filters.compose import answers, cheap_first
-from filters.contract import Filter, is_costly
+from filters.contract import Filter, Selector, is_costly
 from filters.describe import describe, parameters
 from pipeline.filter.recipe import Recipe
 from schemas.subsets import uid_rows
@@ -89,7 +89,7 @@ class Waterfall:
 def account(recipe: Recipe, chosen: Filter, waterfall: Waterfall) -> dict[str, Any]:
     """The entries of NAME.json that say how the subset was made: what was asked for, and what that came to on this pool."""
     rules, asked = waterfall.rules, recipe.keep
-    own = {rule.name: parameters(rule) for rule in rules} if len(rules) > 1 else parameters(chosen)
+    own = dict(zip(_distinct(rules), map(parameters, rules), strict=True)) if len(rules) > 1 else parameters(chosen)
     return {
         "recipe": recipe.name,
         **({"source": recipe.source} if recipe.source else {}),
@@ -100,3 +100,13 @@ def account(recipe: Recipe, chosen: Filter, waterfall: Waterfall) -> dict[str, A
         **({"files": dict(recipe.files)} if recipe.files else {}),
         "waterfall": waterfall.rows(),
     }
+
+
+def _distinct(rules: Sequence[Filter | Selector]) -> list[str]:
+    """The rules' names; a name that several have is numbered from the second on."""
+    seen: Counter[str] = Counter()
+    names = []
+    for rule in rules:
+        seen[rule.name] += 1
+        names.append(rule.name if seen[rule.name] == 1 else f"{rule.name} {seen[rule.name]}")
+    return names

@@ -35,6 +35,9 @@ from schemas.errors import UsageError, UserError
 _GROUPS: dict[str, Callable[[tuple[Rule, ...]], Rule]] = {"all": All, "any": AnyOf, "then": Then}
 _KEYS = ("name", "source", "description", "keep", "sample")
 _DEEPEST = 32
+_FOLDER = "assets"  # a parameter whose value is a path, but of a folder
+_MOST_BYTES = 1 << 16  # of a recipe
+_MOST_DOTS = 1000  # in a line: the parser's time grows with the square of the parts of a name
 OURS = ("laion_2b_en", "datacomp_1b", "dfn", "webpairs")
 
 
@@ -90,10 +93,12 @@ class _Cook:
             known = takes(entry)
             values = {key: value for key, value in table.items() if key != "filter"}
             values.update({key: self.given[key] for key in known if key in self.given})
+            if "rows" in self.given and "rows" in known:  # in place of the table's, which is that of its `like`
+                values.pop("like", None)
             self.used.update(known)
-            if "like" in values and "rows" in known:
+            if isinstance(values.get("like"), str) and "rows" in known and "rows" not in values:
                 values["rows"] = len(read_subset(self.resolved(values.pop("like"))))
-            for key in files_of(entry):
+            for key in (*files_of(entry), _FOLDER):
                 if key in values and key not in self.given:
                     values[key] = _each(self.resolved, values[key])
             local, digests = files_of_parameters(entry, values)
@@ -142,7 +147,13 @@ def read_recipe(path: str, given: Mapping[str, Any], context: Context) -> Recipe
 def _text_of(path: str) -> str:
     """What a file holds, or the recipe of ours that has this name."""
     if not re.fullmatch("[a-z0-9_]+", path):
-        return io.read_bytes(path).decode()
+        with io.open_read(path) as source:
+            read = source.read(_MOST_BYTES + 1)
+        if len(read) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES} bytes, so no recipe")
+        if max(line.count(b".") for line in read.split(b"\n")) > _MOST_DOTS:
+            raise ValueError(f"a line with more than {_MOST_DOTS} dots")
+        return read.decode()
     # In a wheel and in the cluster's zip they are beside this code, in a checkout in the folder of their own.
     for folder in (resources.files("pipeline") / "recipes", resources.files("pipeline") / ".." / "recipes"):
         if (file := folder / f"{path}.toml").is_file():
@@ -172,8 +183,21 @@ def _each(change: Callable[[str], str], value: Any) -> Any:
 
 
 def parameters_from(words: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE words as values: numbers, true, false and lists as TOML writes them, everything else as text."""
-    return dict(_parameter(word) for word in words)
+    """KEY=VALUE words as values: numbers, true, false and lists as TOML writes them, everything else as text.
+
+    Raises UsageError for a word that is none, and for a key that stands there twice.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        found = merged(found, dict([_parameter(word)]))
+    return found
+
+
+def merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Both. Raises UsageError for a key of both: one of two values would be forgotten."""
+    if twice := sorted(some.keys() & others.keys()):
+        raise UsageError(f"{twice[0]}: given twice, as {some[twice[0]]!r} and as {others[twice[0]]!r}; give it once")
+    return {**some, **others}
 
 
 def _parameter(word: str) -> tuple[str, Any]:

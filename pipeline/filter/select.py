@@ -16,7 +16,7 @@ from filters.registry import Context, find, takes
 from pipeline import io
 from pipeline.filter import FilterConfig
 from pipeline.filter.account import LARGE_POOL_ROWS, Waterfall, account
-from pipeline.filter.recipe import Recipe, members_of, named, parameters_from, read_recipe
+from pipeline.filter.recipe import Recipe, members_of, merged, named, parameters_from, read_recipe
 from pipeline.manifest import InputReport, Manifest, Run, output_config, peak_rss_bytes, to_json
 from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files, rows_of
 from pipeline.metadata.read import ReadablePool, read_batches, require_scored
@@ -107,12 +107,13 @@ def _counts(waterfall: Waterfall, kept: np.ndarray, results: Sequence[FileResult
 
 
 def _recipe(config: FilterConfig, context: Context) -> Recipe:
-    given: dict[str, Any] = {name: value for name in _OPTIONS if (value := getattr(config, name)) is not None}
-    given |= parameters_from(config.param)
+    options: dict[str, Any] = {name: value for name in _OPTIONS if (value := getattr(config, name)) is not None}
+    given = merged(options, parameters_from(config.param))
+    if config.like is not None:
+        known = "rows" if config.recipe is not None or "rows" in takes(find(config.name or "")) else "like"
+        given = merged(given, {known: len(read_subset(config.like))})
     if config.recipe is not None:
         return read_recipe(config.recipe, given, context)
-    if config.like is not None:
-        given["like" if "rows" not in takes(find(config.name or "")) else "rows"] = len(read_subset(config.like))
     return named(config.name or "", given, context)
 
 
@@ -136,6 +137,7 @@ def _is_large(files: Sequence[MetadataFile]) -> bool:
 
 def _save(save_path: str, kept: np.ndarray, manifest: Manifest) -> None:
     stem = save_path.removesuffix(".npy")  # like np.save, which adds the suffix where it is missing
+    io.remove(f"{stem}.json")  # killed in between, no account of another subset stands beside this one
     write_subset(f"{stem}.npy", kept)
     described = dataclasses.asdict(manifest)
     with io.atomic_write(f"{stem}.json") as file:

@@ -36,6 +36,10 @@ class MeasureConfig(StageConfig):
             raise UsageError("give either --name or --head")
         if self.head is not None and self.on is None:
             raise UsageError("--head: give --on ARRAY, the embeddings that it was trained on, such as l14_img")
+        if self.head is not None and (self.param or self.arch is not None):
+            raise UsageError("--head: takes neither --param nor --arch; they are for --name")
+        if self.name is not None and self.on is not None:
+            raise UsageError("--on: is for --head; a measure by --name takes --arch")
         if not re.fullmatch("[a-z][a-z0-9_]*", self.column or "a"):
             raise UsageError(f"--column {self.column}: use a-z, 0-9 and _, a letter first")
 

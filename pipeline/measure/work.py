@@ -17,7 +17,7 @@ from filters.describe import describe
 from filters.embeddings import embedding
 from filters.registry import Context, find, parameters_of, takes
 from pipeline import io
-from pipeline.filter.recipe import files_of_parameters, parameters_from
+from pipeline.filter.recipe import files_of_parameters, merged, parameters_from
 from pipeline.manifest import InputReport, PartReport
 from pipeline.measure import MeasureConfig
 from pipeline.metadata.read import read_batches
@@ -58,7 +58,9 @@ def measure_of(config: MeasureConfig, columns: Sequence[str]) -> tuple[Measure |
     entry = find(config.name or "")
     if entry.measure is None:
         raise UsageError(f"--name {entry.name}: it has no measure to store; negclip_loss and norm_sim have")
-    given = parameters_from(config.param) | ({"arch": config.arch} if config.arch is not None else {})
+    given = merged(parameters_from(config.param), {"arch": config.arch} if config.arch is not None else {})
+    if cutting := [key for key in ("threshold", "fraction") if key in given]:
+        raise UsageError(f"--param {cutting[0]}: a measure is stored whole; cut it with `filter --name score_range`")
     local, digests = files_of_parameters(entry, given)
     measure = entry.measure(parameters_of(entry, local), Context(columns=tuple(columns)))
     return measure, {"measure": describe(measure), "files": digests}

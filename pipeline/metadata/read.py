@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 
 from filters.embeddings import as_column
 from pipeline import io
-from pipeline.metadata.arrays import array_names, open_arrays
+from pipeline.metadata.arrays import RowsOfArray, array_names, open_arrays
 from pipeline.metadata.files import MetadataFile, columns_at_hand, schema_of
 from schemas.errors import UserError
 from schemas.scores import clip_name, is_clip_column
 
 BATCH_ROWS = 65_536
-_ROWS_WITH_ARRAYS = 16_384  # 25 MB for each array of 768 half floats
+_ROWS_WITH_ARRAYS = 16_384  # 25 MB for each array of 768 half floats; wider ones are read fewer rows at a time
+_MOST_BYTES = 1 << 28  # of all arrays of a batch
 
 _Found: TypeAlias = tuple[int, dict[str, pa.Array]]  # a batch's number of rows, and its columns by name
 
@@ -32,13 +33,16 @@ def read_batches(file: MetadataFile, columns: Sequence[str], *, rows: int | None
             parquet = pq.ParquetFile(source)
             own = parquet.schema_arrow.names
             beside = _beside(file, [name for name in columns if name not in own])
+            if beside and "uid" not in own:
+                raise UserError(f"{file.path}: no column uid, by which the files beside it are matched")
             elsewhere = {*own, *(name for table in beside for name in table.column_names)}
             arrays = _arrays(file, [name for name in columns if name not in elsewhere])
-            most = rows or (_ROWS_WITH_ARRAYS if arrays else BATCH_ROWS)
             read = [name for name in own if name in columns or (beside and name == "uid")]
-            batches = parquet.iter_batches(batch_size=most, columns=read, use_threads=False)  # workers are the parallelism
-            for found in _with_arrays(file, _with_beside(file, map(_by_name, batches), beside), arrays):
-                yield _batch(found, columns)
+            with open_arrays(file.arrays, tuple(arrays)) as opened:
+                most = rows or _rows_at_once(opened)
+                batches = parquet.iter_batches(batch_size=most, columns=read, use_threads=False)  # workers are the parallelism
+                for found in _with_arrays(_with_beside(file, map(_by_name, batches), beside), opened):
+                    yield _batch(found, columns)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{file.path}: damaged parquet file ({error}); download or make it again") from error
 
@@ -52,6 +56,7 @@ class ReadablePool:
 
     files: Sequence[MetadataFile]
     at: str = ""
+    failures: dict[str, str] = field(default_factory=dict)  # path → what was wrong with it
 
     def __call__(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Their batches, these columns, from the start each time."""
@@ -59,14 +64,23 @@ class ReadablePool:
             self.at = file.path
             try:
                 yield from read_batches(file, columns)
-            except UserError:
-                continue
+            except UserError as error:
+                self.failures.setdefault(file.path, str(error))
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """What a batch does not allow, such as a uid that is none, becomes a UserError that names the file."""
+        """What a batch does not allow, such as a uid that is none, becomes a UserError that names the file.
+
+        What a filter says of a pool without rows becomes why it has none, where no file can be read.
+        """
         try:
             yield
+        except UserError as error:
+            if not self.failures or len(self.failures) < len(self.files):
+                raise
+            path, told = next(iter(self.failures.items()))
+            told = told.removeprefix(f"{path}: ")
+            raise UserError(f"{path}: {told}; no file of the metadata can be used ({len(self.files)} tried)") from error
         except (ValueError, TypeError, pa.ArrowException) as error:
             raise UserError(f"{self.at}: {error}") from error
 
@@ -82,8 +96,23 @@ def require_scored(folder: str, files: Sequence[MetadataFile], columns: Sequence
             )
 
 
+def _rows_at_once(arrays: Sequence[RowsOfArray]) -> int:
+    if not arrays:
+        return BATCH_ROWS
+    return max(1, min(_ROWS_WITH_ARRAYS, _MOST_BYTES // sum(array.row_bytes for array in arrays)))
+
+
 def _by_name(batch: pa.RecordBatch) -> _Found:
-    return batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True))
+    return batch.num_rows, dict(zip(batch.schema.names, map(_decoded, batch.columns), strict=True))
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """The values themselves, where a writer (pandas, polars) left word to hand out codes or views of them."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.large_string())
+    return column
 
 
 def _with_beside(file: MetadataFile, batches: Iterator[_Found], tables: Sequence[pa.Table]) -> Iterator[_Found]:
@@ -91,9 +120,9 @@ def _with_beside(file: MetadataFile, batches: Iterator[_Found], tables: Sequence
     for rows, found in batches:
         for table in tables:
             part = table.slice(at, rows)
-            if not _one_chunk(part["uid"]).equals(found["uid"]):
+            if not _same(_one_chunk(part["uid"]), found["uid"]):
                 raise UserError(f"{file.path}: its rows from {at} on are not those of a file beside it; make its columns anew")
-            found.update({name: _one_chunk(part[name]) for name in part.column_names if name != "uid"})
+            found.update({name: _decoded(_one_chunk(part[name])) for name in part.column_names if name != "uid"})
         at += rows
         yield rows, found
     for table in tables:
@@ -101,13 +130,17 @@ def _with_beside(file: MetadataFile, batches: Iterator[_Found], tables: Sequence
             raise UserError(f"{file.path}: has {at} rows, a file beside it {len(table)}; make its columns anew")
 
 
-def _with_arrays(file: MetadataFile, batches: Iterator[_Found], names: Sequence[str]) -> Iterator[_Found]:
-    with open_arrays(file.arrays, tuple(names)) as opened:
-        for rows, found in batches:
-            found.update({array.name: as_column(array.take(rows)) for array in opened})
-            yield rows, found
-        for array in opened:
-            array.require_end()
+def _same(uids: pa.Array, others: pa.Array) -> bool:
+    """Whether they are the same texts: each file may have its own of the types for texts."""
+    return bool(uids.cast(pa.large_string()).equals(others.cast(pa.large_string())))
+
+
+def _with_arrays(batches: Iterator[_Found], arrays: Sequence[RowsOfArray]) -> Iterator[_Found]:
+    for rows, found in batches:
+        found.update({array.name: as_column(array.take(rows)) for array in arrays})
+        yield rows, found
+    for array in arrays:
+        array.require_end()
 
 
 def _batch(found: _Found, columns: Sequence[str]) -> pa.RecordBatch:
@@ -121,11 +154,21 @@ def _beside(file: MetadataFile, wanted: Sequence[str]) -> list[pa.Table]:
     """Those of the wanted columns that stand in the files beside, with the uid; the first file that has one gives it."""
     tables, left = [], list(wanted)
     for path in file.beside:
-        if here := [name for name in schema_of(path).names if name in left]:
-            with io.open_read(path) as source:
-                tables.append(pq.read_table(source, columns=["uid", *here]))
+        names = schema_of(path).names
+        if here := [name for name in names if name in left and name != "uid"]:
+            if "uid" not in names:
+                raise UserError(f"{path}: no column uid, which says whose rows these are; make its columns anew")
+            tables.append(_table(path, ["uid", *here]))
             left = [name for name in left if name not in here]
     return tables
+
+
+def _table(path: str, columns: Sequence[str]) -> pa.Table:
+    try:
+        with io.open_read(path) as source:
+            return pq.read_table(source, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: damaged parquet file ({error}); download or make it again") from error
 
 
 def _arrays(file: MetadataFile, wanted: Sequence[str]) -> list[str]:

@@ -127,9 +127,9 @@ def _grouped(copies: dict[str, str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     roots: dict[str, str] = {}
     for uid in sorted(copies):
-        path, at = [], uid
+        path, at = dict[str, None](), uid  # a dict, since it may be long
         while at in copies and at not in roots and at not in path:
-            path.append(at)
+            path[at] = None
             at = copies[at]
         end = roots.get(at, at)
         roots.update(dict.fromkeys(path, end))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from filters import density
-from filters.density import Density, distance_to_nearest, quotas
+from filters.density import Density, distance_to_nearest, quotas, read_centroids
 from filters.registry import Context, build
 from filters.uid_hash import uid_hashes
 from schemas.errors import UsageError, UserError
@@ -219,3 +219,11 @@ def test_centroids_that_are_none_are_told_by_their_path(tmp_path: Path, array: n
 def test_without_the_columns_of_dedup_the_error_says_how_to_get_them(tmp_path: Path):
     with pytest.raises(UserError, match=r"no column cluster, cluster_cos; run `webpairs dedup`"):
         build("density", {"fraction": 0.5, "centroids": str(tmp_path)}, Context(columns=("uid",)))
+
+
+def test_a_header_that_claims_more_than_the_file_has_is_refused(tmp_path: Path):
+    np.save(tmp_path / "c.npy", np.ones((2, 8), np.float32))
+    content = (tmp_path / "c.npy").read_bytes().replace(b"(2, 8), }          ", b"(9999999999999, 8)}")
+    (tmp_path / "c.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"not a \.npy of centroids"):
+        read_centroids(str(tmp_path / "c.npy"))

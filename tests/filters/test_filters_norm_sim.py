@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from filters import norm_sim
 from filters.embeddings import as_column
-from filters.norm_sim import NormSim2, NormSimInf, moments_of
+from filters.norm_sim import NormSim2, NormSimInf, moments_of, read_target
 from filters.registry import Context, build, find, parameters_of
 from schemas.errors import UsageError, UserError
 
@@ -117,3 +117,10 @@ def test_a_target_of_another_model_is_told(tmp_path: Path):
 def test_only_two_norms_are_known(tmp_path: Path, p: object):
     with pytest.raises(UsageError, match="must be 2 or inf"):
         build("norm_sim", {"arch": "b32", "target": saved(tmp_path / "t", vectors(3, 0)), "p": p, "threshold": 0.3}, CONTEXT)
+
+
+def test_an_npz_that_would_not_fit_memory_is_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("filters.norm_sim._MOST_ZIPPED_BYTES", 100)
+    np.savez(tmp_path / "t.npz", x=np.ones((9, 8), np.float32))
+    with pytest.raises(UserError, match=r"save it as a \.npy"):
+        read_target(str(tmp_path / "t.npz"), None)

@@ -73,3 +73,28 @@ def test_a_fraction_of_no_rows_is_refused():
 def test_what_does_not_go_together_is_refused(values: dict, error: type, message: str):
     with pytest.raises(error, match=message):
         made(**values)
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.decimal128(21, 2)])
+def test_large_whole_numbers_are_compared_exactly_with_and_without_nulls(kind: pa.DataType):
+    numbers = [2**24 + i for i in range(5)]
+    for values in (numbers, [*numbers, None]):
+        batch = pa.record_batch({"n": pa.array(values, pa.int64()).cast(kind)})
+        assert ScoreRange("n", at_least=2**24 + 1, at_most=2**24 + 3).keep(batch).to_pylist()[:5] == [
+            False,
+            True,
+            True,
+            True,
+            False,
+        ]
+
+
+def test_a_bound_beyond_the_columns_precision_is_infinite_without_a_warning():
+    batch = pa.record_batch({"n": pa.array([1.0, math.nan], pa.float32())})
+    assert ScoreRange("n", at_least=-1e300, at_most=1e300).keep(batch).to_pylist() == [True, False]
+
+
+def test_a_column_of_times_is_refused():
+    batch = pa.record_batch({"n": pa.array([0], pa.timestamp("us"))})
+    with pytest.raises(UserError, match="column n: not numbers"):
+        ScoreRange("n", at_least=0.0).keep(batch)

@@ -158,3 +158,10 @@ def test_cosines_are_made_logits_as_in_clip():
 def test_what_does_not_go_together_is_refused(values: dict, error: type, message: str):
     with pytest.raises(error, match=message):
         build("soft_cap", values, CONTEXT)
+
+
+def test_more_rows_than_a_draw_can_give_in_any_time_are_refused():
+    with pytest.raises(UserError, match="more than 100000 times"):
+        SoftCap("s", 10**12, None, 1.0, 0.15, None, 0).draw(
+            lambda _: [pa.record_batch({"uid": [f"{1:032x}"], "s": pa.array([0.1], pa.float32())})]
+        )

@@ -33,13 +33,14 @@ def test_what_is_written_is_read_and_repeats_stay(tmp_path: Path):
         (b"", "not a subset"),
         (b"text", "not a subset"),
         (npy(np.save, GOOD)[:-1], "not a subset"),
+        (npy(np.save, GOOD).replace(b"(3,), }            ", b"(9999999999999,), }"), "not a subset"),
         (npy(np.save, np.array([{}])), "not a subset"),
         (npy(np.savez, GOOD)[:60], "not a subset"),
         (npy(np.savez, GOOD), "an archive of arrays; a subset is"),
         (npy(np.save, np.arange(3)), "dtype int64"),
         (npy(np.save, GOOD.reshape(3, 1)), r"dtype .*, shape \(3, 1\)"),
     ],
-    ids=["empty", "text", "cut", "pickled", "cut archive", "archive", "numbers", "two-dimensional"],
+    ids=["empty", "text", "cut", "claims more", "pickled", "cut archive", "archive", "numbers", "two-dimensional"],
 )
 def test_what_is_no_subset_is_named_with_what_is_wrong(tmp_path: Path, content: bytes, problem: str):
     (tmp_path / "s.npy").write_bytes(content)

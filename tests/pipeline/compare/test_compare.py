@@ -58,3 +58,11 @@ def test_one_file_or_something_else_is_refused_in_one_line(tmp_path: Path, capsy
     assert "two subset files or more" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "a.npy"), str(tmp_path / "a.npy")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_uids_that_share_their_high_half_are_found_quickly():
+    table = np.zeros(30_000, SUBSET_DTYPE)
+    table["f1"] = np.arange(len(table)) * 2
+    asked = np.zeros(30_000, SUBSET_DTYPE)
+    asked["f1"] = np.arange(len(asked))
+    assert np.array_equal(Members(table).among(asked), np.arange(len(asked)) % 2 == 0)

@@ -243,3 +243,28 @@ def test_other_evaluation_sets_do_not_go_into_the_same_folder(pool: Pool, tmp_pa
         str(tmp_path / "out"),
     ]
     assert main(command) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (pa.array([], pa.binary()), "holds no image that can be decoded"),
+        (pa.array([b"no image", None], pa.binary()), "holds no image that can be decoded"),
+        (pa.array(["text"]), "column jpg holds no bytes"),
+    ],
+    ids=["none", "broken", "text"],
+)
+def test_an_evaluation_set_without_images_is_named(pool: Pool, tmp_path: Path, images: pa.Array, told: str, capsys):
+    (tmp_path / "eval").mkdir()
+    pq.write_table(pa.table({"jpg": images}), tmp_path / "eval" / "cls_empty.parquet")
+    inputs = ["--metadata", str(pool.root / "m"), "--eval", str(tmp_path / "eval")]
+    assert main(["decontaminate", *inputs, "--out", str(tmp_path / "out")]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_crops_of_sets_without_images_are_refused(pool: Pool, tmp_path: Path, capsys):
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "scored").symlink_to(pool.root / "m")
+    inputs = ["--metadata", str(pool.root / "m"), "--eval", str(tmp_path / "eval")]
+    assert main(["decontaminate", *inputs, "--out", str(tmp_path / "out"), "--crops"]) == 2
+    assert "--crops: is for evaluation images" in capsys.readouterr().err

@@ -127,3 +127,28 @@ def test_an_option_that_no_filter_of_the_recipe_takes_is_refused(folder: Path, c
 def test_name_and_recipe_exclude_each_other(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert cook(folder, f"keep = {LARGE}", "--name", "no_filter") == 2
     assert "either --name or --recipe" in capsys.readouterr().err
+
+
+def test_a_value_that_is_given_twice_is_refused(folder: Path, capsys):
+    assert cook(folder, f"keep = {LARGE}", "--param", "px=1", "px=2") == 2
+    assert "px: given twice, as 1 and as 2" in capsys.readouterr().err
+    assert cook(folder, f"keep = {SCORE}", "--arch", "x", "--param", "arch=y") == 2
+
+
+def test_like_is_for_the_filters_of_a_recipe_that_take_it(folder: Path, capsys):
+    assert kept(folder, f"keep = {SCORE}") == set(range(79, 100))
+    like = ("--like", str(folder / "s.npy"))
+    assert len(kept(folder, '[keep]\nfilter = "random_subset"\nlike = "none.npy"', *like)) == 21
+    assert cook(folder, f"keep = {LARGE}", *like) == 2
+    assert "no filter of the recipe takes it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["a." * 2000 + "b = 1", "# " + "x" * 70_000], ids=["many dots", "large"])
+def test_a_file_that_would_keep_the_parser_busy_is_no_recipe(folder: Path, text: str, capsys):
+    assert cook(folder, text) == 1
+    assert "not TOML" in capsys.readouterr().err
+
+
+def test_an_assets_folder_is_relative_to_the_recipe(folder: Path, capsys):
+    assert cook(folder, '[keep]\nfilter = "basic_filter"\nassets = "mine"') == 1
+    assert f"{folder}/mine" in capsys.readouterr().err

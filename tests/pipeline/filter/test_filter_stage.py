@@ -60,10 +60,10 @@ def test_the_account_tells_what_each_rule_removed_alone_and_in_order(tmp_path: P
     steps = [(s["rule"]["filter"], s["removed_alone"], s["removed_in_order"], s["left"]) for s in made["waterfall"]]
     assert steps == [
         ("language", 25, 25, 75),
+        ("min_words", 0, 0, 75),
         ("min_characters", 0, 0, 75),
         ("min_side", 10, 5, 70),
         ("max_aspect_ratio", 0, 0, 70),
-        ("min_words", 0, 0, 70),
     ]
     assert made["counts"]["rows_in"] == 100
     assert made["counts"]["rows_out"] == 70
@@ -74,15 +74,19 @@ def test_the_account_tells_what_each_rule_removed_alone_and_in_order(tmp_path: P
 def test_a_costly_rule_of_a_large_pool_is_asked_for_what_others_leave_and_a_sample(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("pipeline.filter.select.LARGE_POOL_ROWS", 10)
     folder = metadata(
-        tmp_path / "m", uid=[f"{i:032x}" for i in range(100)], text=["short" if i % 3 else ENGLISH for i in range(100)]
+        tmp_path / "m",
+        uid=[f"{i:032x}" for i in range(100)],
+        text=["ein roter Fuchs im Schnee" if i % 3 else ENGLISH for i in range(100)],
+        clip_b32_similarity_score=pa.array([0.2 if i % 4 == 0 else 0.3 for i in range(100)], pa.float32()),
     )
-    kept = subset(folder, "basic_filter")
-    assert kept == [f"{i:032x}" for i in range(100) if i % 4 and i % 10 and i % 3 == 0]
-    (words,) = [step for step in account(folder)["waterfall"] if step["rule"]["filter"] == "min_words"]
+    kept = subset(folder, "laion2b")  # whose CLD3 is costly
+    assert kept == [f"{i:032x}" for i in range(100) if i % 4 and i % 3 == 0]
+    score, spoken = account(folder)["waterfall"]
     sampled = range(0, 100, 16)
-    assert words["removed_alone_estimated_from"] == len(sampled)
-    assert words["removed_alone"] == round(100 * sum(i % 3 > 0 for i in sampled) / len(sampled))
-    assert words["left"] == len(kept)
+    assert (score["removed_alone"], score["left"]) == (25, 75)
+    assert spoken["removed_alone_estimated_from"] == len(sampled)
+    assert spoken["removed_alone"] == round(100 * sum(i % 3 > 0 for i in sampled) / len(sampled))
+    assert spoken["left"] == len(kept)
 
 
 def test_any_scored_column_will_do_for_arch_and_the_account_tells_the_threshold(tmp_path: Path):

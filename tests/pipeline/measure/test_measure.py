@@ -116,3 +116,17 @@ def test_what_cannot_be_done_is_one_line(folder: Path, capsys: pytest.CaptureFix
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*NORM_SIM, "--param", "target=t.npy", "threshold=0.3"),
+        (*NORM_SIM, "--param", "target=t.npy", "arch=y"),
+        (*NORM_SIM, "--param", "target=t.npy", "--on", "x_img"),
+        ("--head", "h.npz", "--on", "x_img", "--arch", "x"),
+        ("--head", "h.npz", "--on", "x_img", "--param", "a=1"),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_refused(folder: Path, words: tuple[str, ...]):
+    assert main(["measure", "--metadata", str(folder / "m"), "--out", str(folder / "out"), *words]) == 2

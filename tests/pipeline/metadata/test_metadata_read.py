@@ -1,5 +1,6 @@
 """Metadata files: columns of the parquet, of parquets beside it and of the .npz come together row by row, or not at all."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from filters.embeddings import embedding, unit
-from pipeline.metadata.files import columns_at_hand, metadata_files
-from pipeline.metadata.read import read_batches
+from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files
+from pipeline.metadata.read import ReadablePool, read_batches
 from schemas.errors import UserError
 
 ROWS = 50
@@ -154,3 +155,63 @@ def test_a_folder_beside_that_lacks_a_file_is_told(tmp_path: Path):
     (tmp_path / "beside" / "b.parquet").unlink()
     with pytest.raises(UserError, match=r"beside: has no b\.parquet, which .*m has \(1 of 2"):
         metadata_files(str(tmp_path / "m"), [str(tmp_path / "beside")])
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()])
+def test_uids_and_texts_may_be_of_any_type_for_texts(tmp_path: Path, kind: pa.DataType):
+    write(tmp_path / "m", "a", uid=pa.array(UIDS).cast(kind), text=pa.array(["x", None] * 25).cast(kind))
+    write(tmp_path / "beside", "a", uid=UIDS, of=pa.array(["y"] * ROWS).cast(kind))
+    texts = [value for batch in read(tmp_path, ["text", "of", "uid"]) for value in batch.to_pylist()]
+    assert texts == [{"text": None if i % 2 else "x", "of": "y", "uid": UIDS[i]} for i in range(ROWS)]
+
+
+def test_what_is_wrong_with_a_file_beside_names_that_file(tmp_path: Path):
+    metadata(tmp_path)
+    write(tmp_path / "beside", "a", copies=list(range(30)))
+    with pytest.raises(UserError, match=r"beside/a\.parquet: no column uid"):
+        read(tmp_path, ["copies"])
+    write(tmp_path / "m", "a", n=list(range(30)))
+    write(tmp_path / "beside", "a", uid=UIDS[:30], copies=list(range(30)))
+    with pytest.raises(UserError, match=r"m/a\.parquet: no column uid, by which"):
+        read(tmp_path, ["n", "copies"])
+
+
+def test_an_array_in_the_other_byte_order_is_read_as_well(tmp_path: Path):
+    metadata(tmp_path)
+    np.savez(tmp_path / "m" / "a.npz", x_img=VECTORS[:30].astype(">f4"))
+    found = embedding(read(tmp_path, ["x_img"], rows=9)[0], "x_img")
+    assert np.array_equal(found, VECTORS[: len(found)].astype(np.float32))
+
+
+def test_a_column_of_embeddings_may_have_nulls(tmp_path: Path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(VECTORS.reshape(-1)), 6, mask=pa.array([i == 3 for i in range(ROWS)]))
+    found = embedding(pa.record_batch({"x_img": vectors}), "x_img")
+    assert np.isnan(found[3]).all()
+    assert np.array_equal(np.delete(found, 3, axis=0), np.delete(VECTORS, 3, axis=0))
+
+
+def test_a_header_that_would_fill_memory_and_a_damaged_stream_are_refused(tmp_path: Path):
+    metadata(tmp_path)
+    with zipfile.ZipFile(tmp_path / "m" / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_img.npy", b"\x93NUMPY\x02\x00" + (20 << 20).to_bytes(4, "little") + b" " * (20 << 20))
+    with pytest.raises(UserError, match=r"a \.npy header of 20971520 bytes"):
+        read(tmp_path, ["x_img"])
+    np.savez_compressed(tmp_path / "m" / "a.npz", x_img=VECTORS[:30])
+    content = bytearray((tmp_path / "m" / "a.npz").read_bytes())
+    content[200:220] = b"\xff" * 20
+    (tmp_path / "m" / "a.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.npz: .*damaged"):
+        read(tmp_path, ["x_img"])
+
+
+def test_rows_of_wide_arrays_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("pipeline.metadata.read._MOST_BYTES", 5 * 6 * 2)
+    assert max(batch.num_rows for batch in read(metadata(tmp_path), ["x_img"])) == 5
+
+
+def test_a_pool_of_which_no_file_can_be_read_tells_why(tmp_path: Path):
+    write(tmp_path, "a", uid=UIDS)
+    pool = ReadablePool([MetadataFile(str(tmp_path / "a.parquet"))])
+    assert list(pool(["x"])) == []
+    with pytest.raises(UserError, match="no column x; no file of the metadata can be used"), pool.blamed():
+        raise UserError("no rows")
