@@ -18,8 +18,8 @@ Pool: TypeAlias = Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
 class Filter(Protocol):
     """A frozen dataclass that decides row by row.
 
-    One whose class says `costly = True` works row by row in Python, or through a model: it is asked after those that do not, for
-    the rows that they left, and on worker processes instead of threads. `costly = 2` asks it after those, too.
+    One that says `costly = 1` does much for every row, and is asked after the others, for the rows that they left. `costly = 2`:
+    it does so in Python, or through a library that does not let other threads work: it is asked last, on worker processes.
     """
 
     @property
@@ -136,10 +136,15 @@ def columns_of(*parts: Filter | Selector | Measure | PoolMeasure | Sampler | Dra
 
 
 def is_costly(part: object) -> bool:
-    """Whether a filter, or a member of it, says of itself that it is."""
+    """Whether a filter, or a member of it, is better asked for few rows."""
     return cost_of(part) > 0
 
 
+def holds_threads(part: object) -> bool:
+    """Whether a filter, or a member of it, keeps other threads from working meanwhile."""
+    return cost_of(part) > 1
+
+
 def cost_of(part: object) -> int:
-    """0: vectorised; 1: Python for every row; 2: a model for every row."""
+    """0: vectorised; 1: more than that for every row; 2: in Python, or through a library that holds other threads."""
     return int(getattr(part, "costly", 0))

@@ -38,7 +38,7 @@ class Balanced:
     counts: np.ndarray = field(compare=False)  # (entries,) int64: the texts of the pool that each is in
     name: ClassVar[str] = "metaclip"
     reads: ClassVar[tuple[str, ...]] = ("uid", "text")
-    costly: ClassVar[bool] = True
+    costly: ClassVar[int] = 2
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where a draw succeeds."""

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.registry import Context, Entry, parameter
+from filters.text_bytes import plain_texts, present, text_bytes
 
 _READS = ("text",)
 
@@ -18,11 +20,15 @@ class MinWords:
     words: int
     name: ClassVar[str] = "min_words"
     reads: ClassVar[tuple[str, ...]] = _READS
-    costly: ClassVar[int] = 1
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text has enough words."""
-        return pa.array([text is not None and len(text.split()) >= self.words for text in batch["text"].to_pylist()], pa.bool_())
+        from filters.compiled.words import has_words
+
+        texts = plain_texts(batch["text"])
+        has = np.empty(len(texts), bool)
+        has_words(*text_bytes(texts), self.words, has)
+        return pa.array(has & present(texts))
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class MinCharacters:
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text is long enough."""
-        return pc.fill_null(pc.greater_equal(pc.utf8_length(batch["text"]), self.characters), False)
+        return pc.fill_null(pc.greater_equal(pc.utf8_length(batch["text"].cast(pa.large_string())), self.characters), False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from filters.assets import find
 from filters.compose import All
+from filters.known_words import KnownWords
 from filters.language import language
 from filters.registry import Context, Entry, parameter
+from filters.text_bytes import plain_texts, present, text_bytes
 from filters.wordnet import WordNet, read_wordnet
 from schemas.errors import UserError
 
-_MOST_WORDS = 1 << 18  # remembered, of each answer: about 25 MB
-_LONGEST_WORD = 64  # characters, of a word that is remembered
 _MOST_LIST_BYTES = 1 << 26
 
 
@@ -32,37 +32,31 @@ class NamesSynset:
     synsets: str
     name: ClassVar[str] = "names_synset"
     reads: ClassVar[tuple[str, ...]] = ("text",)
-    costly: ClassVar[int] = 1
 
     def keep(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """(n,) True where the text has such a word."""
-        some = _vocabulary(self.wordnet, self.synsets).some
-        return pa.array([text is not None and some(text.split()) for text in batch["text"].to_pylist()], pa.bool_())
+        texts = plain_texts(batch["text"])
+        has = _vocabulary(self.wordnet, self.synsets).known().some(*text_bytes(texts))
+        return pa.array(has & present(texts))
 
 
 class _Vocabulary:
-    """Which words name one of the synsets: asked of WordNet once for each distinct word, as far as memory allows."""
+    """Which words name one of the synsets: asked of WordNet once for each distinct word and thread, as far as memory allows."""
 
     def __init__(self, wordnet: WordNet, offsets: frozenset[int]) -> None:
         self._wordnet = wordnet
         self._offsets = offsets
-        self._names: set[str] = set()
-        self._others: set[str] = set()
+        self._threads = threading.local()
 
-    def some(self, words: Sequence[str]) -> bool:
-        """Whether one of the words does."""
-        if self._others.issuperset(words):  # so it is for most texts, once their words are known
-            return False
-        return not self._names.isdisjoint(words) or any(self._does(word) for word in words if word not in self._others)
+    def known(self) -> KnownWords:
+        """What this thread knows of words."""
+        if not hasattr(self._threads, "known"):
+            self._threads.known = KnownWords(self._does)
+        known: KnownWords = self._threads.known
+        return known
 
     def _does(self, word: str) -> bool:
-        does = self._wordnet.first_synset(word) in self._offsets
-        if len(word) <= _LONGEST_WORD:
-            known = self._names if does else self._others
-            if len(known) >= _MOST_WORDS:
-                known.clear()
-            known.add(word)
-        return does
+        return self._wordnet.first_synset(word) in self._offsets
 
 
 @functools.lru_cache(maxsize=2)

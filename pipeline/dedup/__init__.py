@@ -1,5 +1,6 @@
 """dedup: metadata → which row repeats which, to the byte, to the eye or to a model; columns, not a deletion."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,6 +63,8 @@ class DedupConfig(StageConfig):
             raise UsageError(f"--clusters {self.clusters}: must be 0 to {_MOST_CLUSTERS}")
         if self.memory_gb <= 0:
             raise UsageError(f"--memory-gb {self.memory_gb:g}: must be more than 0")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"--device {self.device}: must be auto, cpu, cuda or cuda:N")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must be at least 0")
 

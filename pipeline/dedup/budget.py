@@ -28,11 +28,12 @@ class Budget:
 def budget_for(memory_gb: float, *, n: int, d: int, clusters: int) -> Budget:
     """For n rows of d float16 in so many clusters. Raises UsageError where it is too little even for the ranks of the rows."""
     spare = memory_gb * _GB - _LIBRARIES - n * _PER_POOL_ROW
-    whole = n * (2 * d + _PER_ROW) if clusters < 2 else n * (4 * d + _PER_ROW)  # rows of a cluster are copied out of the pool
+    training = min(n, _ROWS_PER_CENTROID * clusters) * d * _BYTES_PER_SAMPLED if clusters > 1 else 0
+    copied = max(n * 2 * d, training) if clusters > 1 else 0  # out of the pool: rows to train on, then those of a cluster
+    whole = n * (2 * d + _PER_ROW) + copied
     if spare >= whole:
         return Budget(rows_at_once=max(n, 2), all_at_once=True)
     rows = int(spare / (2 * d + _PER_ROW))
-    training = min(n, _ROWS_PER_CENTROID * clusters) * d * _BYTES_PER_SAMPLED if clusters > 1 else 0
     if rows < _LEAST_ROWS or spare < training:
         least = (_LIBRARIES + n * _PER_POOL_ROW + max(training, _LEAST_ROWS * (2 * d + _PER_ROW))) / _GB
         raise UsageError(f"--memory-gb {memory_gb:g}: {n:,} rows of {d} dimensions need at least {least + 0.05:.1f}")

@@ -35,18 +35,18 @@ class Kind:
 
 
 class Uids:
-    """The uids of the rows that others repeat; 36 bytes each."""
+    """The uids of the rows that others repeat; 40 bytes each, however many (a string array ends at 67 million of them)."""
 
     def __init__(self, pool: Pool, kinds: Sequence[Kind]) -> None:
         wanted = np.zeros(len(pool), bool)
         for kind in kinds:
             wanted[kind.found.index[kind.found.index >= 0]] = True
-        uids, ranks = [pa.array([], pa.string())], [np.empty(0, np.int32)]
+        uids, ranks = [pa.array([], pa.large_string())], [np.empty(0, np.int32)]
         for number, file in enumerate(pool.files):
             own, at = pool.ranks_of(number), 0
             ranks.append(own[wanted[own]])
             for batch in read_batches(file, ["uid"]) if len(ranks[-1]) else ():
-                uids.append(batch["uid"].filter(pa.array(wanted[own[at : at + batch.num_rows]])).cast(pa.string()))
+                uids.append(batch["uid"].filter(pa.array(wanted[own[at : at + batch.num_rows]])).cast(pa.large_string()))
                 at += batch.num_rows
         found = np.concatenate(ranks)
         self._order = np.argsort(found)
@@ -57,7 +57,7 @@ class Uids:
         some = index >= 0
         places = np.zeros(len(index), np.int64)
         places[some] = self._order[np.searchsorted(self._ranks, index[some])]
-        return self._uids.take(pa.array(places, mask=~some))
+        return self._uids.take(pa.array(places, mask=~some)).cast(pa.string())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,8 @@ class Columns:
     def write(self, number: int, part: Part, folder: PartFolder, floor: float) -> PartReport:
         """Write STEM.parquet of file `number`: uid and the columns of all kinds."""
         file, ranks = self.pool.files[number], self.pool.ranks_of(number)
-        columns = {"uid": pa.concat_arrays([pa.array([], pa.string()), *(b["uid"] for b in read_batches(file, ["uid"]))])}
+        uids = (batch["uid"].cast(pa.string()) for batch in read_batches(file, ["uid"]))
+        columns = {"uid": pa.concat_arrays([pa.array([], pa.string()), *uids])}
         counts = Counter(rows=len(ranks))
         for kind, heads in zip(self.kinds, self.heads, strict=True):
             columns |= self._columns_of(kind, ranks)

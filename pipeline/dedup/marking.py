@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from pipeline import io
-from pipeline.dedup import DedupConfig
+from pipeline.dedup import KINDS, DedupConfig
 from pipeline.dedup.columns import Columns, Kind
 from pipeline.dedup.exact import same_bytes
 from pipeline.dedup.order import Order, order_of
 from pipeline.dedup.perceptual import alike
-from pipeline.dedup.pool import UNREADABLE, problem_of, survey
+from pipeline.dedup.pool import UNREADABLE, Pool, digest, problem_of, survey
 from pipeline.dedup.semantic import Search, same_picture
 from pipeline.dedup.spill import FOLDER, remove_folder
 from pipeline.devices import device_here
 from pipeline.folder_config import read_json
 from pipeline.ledger import report_path, write_report
-from pipeline.manifest import Manifest, PartReport, to_json
+from pipeline.manifest import Manifest, PartReport, Run, hash_of, to_json
 from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files
 from pipeline.progress import progress
 from pipeline.stage import Part, begin, done_parts, end, failed, part_folder
@@ -42,13 +42,18 @@ def mark(config: DedupConfig, spark: Any) -> Manifest:
     done = done_parts(config.out, list(parts.values()))
     if done and (problems := _still_unreadable([f for f in files if f.stem not in done], reads)) is not None:
         reports = [done.get(part.name) or failed(part, problems[path]) for path, part in parts.items()]
-        return end(this_run, reports, resumed=len(done), facts=_standing(config.out).get("facts"))
+        return _finish(config, this_run, reports, resumed=len(done), facts=_standing(config.out).get("facts"))
     columns = _search(config, files, spark)
     facts = {"semantic": columns.semantic.facts} if columns.semantic else {}
-    done = _of_this_pool(done, columns.pool.state, facts, config.out)
+    done = _of_this_search(done, _state(columns), facts, config.out)
     fresh = _write(config, columns, {path: part for path, part in parts.items() if part.name not in done})
     reports = [done.get(part.name) or fresh[part.name] for part in parts.values()]
-    manifest = end(this_run, reports, resumed=len(done), facts=facts)
+    return _finish(config, this_run, reports, resumed=len(done), facts=facts)
+
+
+def _finish(config: DedupConfig, this_run: Run, reports: Sequence[PartReport], **told: Any) -> Manifest:
+    """`end`; then what was spilled is removed, be it that a run which was killed while it did so has left it."""
+    manifest = end(this_run, reports, **told)
     remove_folder(io.join(config.out, FOLDER))
     return manifest
 
@@ -71,7 +76,8 @@ def _resolved(config: DedupConfig, at_hand: Sequence[str]) -> tuple[DedupConfig,
             )
     order = order_of(config.order, at_hand, embeddings)
     reads = tuple(dict.fromkeys([*order.reads, *(needed[kind] for kind in config.by)]))
-    return replace(config, embeddings=embeddings, order=order.columns), reads
+    by = tuple(kind for kind in KINDS if kind in config.by)  # the order in which they are named decides nothing
+    return replace(config, by=by, embeddings=embeddings, order=order.columns), reads
 
 
 def _still_unreadable(files: Sequence[MetadataFile], reads: Sequence[str]) -> dict[str, str] | None:
@@ -88,7 +94,19 @@ def _search(config: DedupConfig, files: Sequence[MetadataFile], spark: Any) -> C
     pool = survey(files, Order(config.order))
     if not len(pool):
         raise UserError(f"{config.metadata}: its files have no rows; nothing to compare")
-    kinds, semantic = [], None
+    kinds, semantic = _by_hash(config, pool), None
+    if "semantic" in config.by:
+        failed_before = len(pool.failed)
+        semantic = same_picture(pool, _asked(config, spark), spark)
+        if len(pool.failed) > failed_before:  # their rows may have been originals of others
+            kinds = _by_hash(config, pool)
+        kinds.append(Kind(name="semantic", dup_of="dup_of", near="dup_cos", found=semantic.found))
+    return Columns.of(pool, kinds, semantic)
+
+
+def _by_hash(config: DedupConfig, pool: Pool) -> list[Kind]:
+    """What equal or near hashes tell; asked again where one column shows that a file cannot be read."""
+    kinds, failed_before = [], len(pool.failed)
     if "exact" in config.by:
         column = config.sha256_column
         found, hashed = same_bytes(pool, column)
@@ -97,10 +115,7 @@ def _search(config: DedupConfig, files: Sequence[MetadataFile], spark: Any) -> C
         found, hashed = alike(pool, _PHASH, bits=config.bits, threads=config.workers)
         near = "phash_dup_bits"
         kinds.append(Kind(name="perceptual", dup_of="phash_dup_of", near=near, found=found, hashes=_PHASH, hashed=hashed))
-    if "semantic" in config.by:
-        semantic = same_picture(pool, _asked(config, spark), spark)
-        kinds.append(Kind(name="semantic", dup_of="dup_of", near="dup_cos", found=semantic.found))
-    return Columns.of(pool, kinds, semantic)
+    return kinds if len(pool.failed) == failed_before else _by_hash(config, pool)
 
 
 def _asked(config: DedupConfig, spark: Any) -> Search:
@@ -122,17 +137,31 @@ def _asked(config: DedupConfig, spark: Any) -> Search:
 def _device(asked: str) -> str:
     """As `device_here`, but on a machine without any card torch is not loaded to say so: 2 s and 190 MB."""
     no_card = sys.platform == "linux" and not any(map(os.path.exists, _CARDS))
-    return "cpu" if asked == "auto" and no_card else device_here(asked)
+    device = "cpu" if asked == "auto" and no_card else device_here(asked)
+    if device != "cpu":
+        import torch
+
+        if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+            raise UsageError(f"--device {asked}: torch sees {torch.cuda.device_count()} GPUs here; give another, or cpu")
+    return device
 
 
-def _of_this_pool(done: dict[str, PartReport], state: str, facts: Mapping[str, Any], out: str) -> dict[str, PartReport]:
-    """The parts that stand, unless they tell of other rows: made while a file could not be read, they are made anew."""
-    if _standing(out).get("pool") == state:
+def _state(columns: Columns) -> str:
+    """A hash of what was searched and how: a run that goes on elsewhere may have another device, and so other clusters."""
+    told = {"pool": columns.pool.state}
+    if columns.semantic is not None:
+        told |= {"centroids": digest(columns.semantic.centroids), "device": columns.semantic.facts["device"]}
+    return hash_of(told)
+
+
+def _of_this_search(done: dict[str, PartReport], state: str, facts: Mapping[str, Any], out: str) -> dict[str, PartReport]:
+    """The parts that stand, unless they tell of another search, as where a file could not be read then: they are made anew."""
+    if _standing(out).get("state") == state:
         return done
     for name in done:
         io.remove(report_path(out, name))
     with io.atomic_write(io.join(out, _SEARCH)) as file:
-        file.write(to_json({"pool": state, "facts": facts}))
+        file.write(to_json({"state": state, "facts": facts}))
     return {}
 
 
@@ -163,6 +192,9 @@ def _write_part(config: DedupConfig, columns: Columns, number: int, part: Part) 
             report = replace(report, files=folder.commit(), duration_s=round(time.monotonic() - started, 3))
     except UNREADABLE as error:  # it could be read a while ago
         return failed(part, str(error))
+    except OSError as error:
+        io.require_room(config.out, error)
+        raise
     write_report(config.out, report)
     return report
 

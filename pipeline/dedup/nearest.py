@@ -15,6 +15,7 @@ _CLUSTER_BYTES = 1 << 30
 _ROWS_ON_A_GPU, _CLUSTER_ROWS_ON_A_GPU = 2_000_000, 100_000
 _ROWS_PER_PRODUCT = 16_384
 _STEPS = 3  # along links, at most
+_EQUAL = 1 - 2e-6  # float32 products of one row with itself may come to so little
 
 
 def best_earlier(rows: np.ndarray, *, floor: float, device: str = "cpu", threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -31,6 +32,7 @@ def best_earlier(rows: np.ndarray, *, floor: float, device: str = "cpu", threads
     are not float16 (n, d) and a floor outside (0, 1].
     """
     rows = _checked(rows, floor)
+    floor = min(floor, _EQUAL)
     if device != "cpu":
         from pipeline.dedup.backends import best_earlier_by_products
 

@@ -21,8 +21,8 @@ from pipeline.dedup.centroids import nearest_centroids, train_centroids, trainin
 from pipeline.dedup.clusters import nearest_in_cluster
 from pipeline.dedup.embeddings import embeddings_of
 from pipeline.dedup.found import Found, keep_nearest
-from pipeline.dedup.pool import Pool
-from pipeline.dedup.semantic import HOMES, Search, Semantic
+from pipeline.dedup.pool import Pool, digest
+from pipeline.dedup.semantic import HOMES, NO_EMBEDDING, Search, Semantic
 from pipeline.dedup.spill import FOLDER, Contents, SpillWriter, remove_folder
 from pipeline.devices import device_here
 from pipeline.manifest import InputReport, Manifest, PartReport, hash_of
@@ -38,7 +38,7 @@ _RUN_ROWS = 1 << 18
 class Place:
     """What the tasks are told. `files`: each metadata file by its stem, with the positions of its rows, from and to."""
 
-    folder: str
+    folder: str = field(metadata={"affects_output": False})  # its name says what is asked; it may be moved
     column: str
     d: int
     clusters: int
@@ -68,7 +68,8 @@ def out_of_core(pool: Pool, search: Search, *, d: int, clusters: int, rows_at_on
     parts = [Part(name=stem, inputs=(file.path,)) for stem, (file, _, _) in place.files.items()]
     spilled = run_stage("dedup: spill", place, parts, spill_file, out=place.path("spilled"), spark=spark)
     _take_failures(pool, spilled)
-    stems = [stem for stem in place.files if stem in set(spilled.parts)]
+    done = set(spilled.parts)
+    stems = [stem for stem, (file, _, _) in place.files.items() if stem in done and file.path not in pool.failed]
     contents = Contents(place.path("contents"), stems)
     k = len(_load(place.path(_CENTROIDS)))
     rows = contents.write(place.path("spilled"), k)
@@ -83,6 +84,7 @@ def out_of_core(pool: Pool, search: Search, *, d: int, clusters: int, rows_at_on
     facts = {
         "clusters": k,
         "dimensions": d,
+        "device": search.plan_device,
         "spilled_rows": rows,
         "spilled_bytes": rows * (2 * d + 4),
         "rows_at_once": rows_at_once,
@@ -99,7 +101,7 @@ def _take_place(pool: Pool, search: Search, d: int, clusters: int, rows_at_once:
     ours = hash_of(
         {
             "state": pool.state,
-            "ranks": hash_of({"ranks": _digest(pool.ranks)}),
+            "ranks": hash_of({"ranks": digest(pool.ranks)}),
             "column": search.column,
             "d": d,
             "seed": search.seed,
@@ -151,7 +153,7 @@ def _centroids(pool: Pool, place: Place, search: Search, spark: Any) -> None:
             rows[np.searchsorted(sampled, pool.ranks[own])] = np.load(file)
     trained = train_centroids(rows, place.clusters, seed=search.seed, device=device_here(place.device))
     if not len(trained):
-        raise UserError(f"{place.column}: no row that was looked at has an embedding (all are zero or NaN); score the pool again")
+        raise UserError(NO_EMBEDDING.format(column=place.column))
     with io.atomic_write(place.path(_CENTROIDS)) as file:
         np.save(file, trained)
     remove_folder(place.path("sample"))
@@ -219,7 +221,7 @@ def search_cluster(contents: Contents, clusters: int, place: Place, part: Part, 
 
 
 def _largest(reports: Sequence[PartReport]) -> dict[str, int]:
-    return {"largest": max(report.counts["rows"] for report in reports if not report.failed)}
+    return {"largest": max((report.counts["rows"] for report in reports if not report.failed), default=0)}
 
 
 def _gathered(n: int, folder: str, tasks: Sequence[Part]) -> Found:
@@ -246,12 +248,6 @@ def _load(path: str) -> np.ndarray:
     with io.open_read(path) as file:
         loaded: np.ndarray = np.load(file)
     return loaded
-
-
-def _digest(array: np.ndarray) -> str:
-    import hashlib
-
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 __all__ = ["Place", "out_of_core", "sample_file", "search_cluster", "spill_file"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -92,6 +93,11 @@ def _words(files: Sequence[MetadataFile], starts: np.ndarray, order: Order) -> I
             at += batch.num_rows
 
 
+def digest(array: np.ndarray) -> str:
+    """64 hex digits that name what an array holds."""
+    return sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
 def problem_of(file: MetadataFile, columns: Sequence[str]) -> str:
     """What keeps these columns of a file from being read; "" where nothing does."""
     try:
@@ -102,4 +108,4 @@ def problem_of(file: MetadataFile, columns: Sequence[str]) -> str:
     return ""
 
 
-__all__ = ["UNREADABLE", "Pool", "problem_of", "survey"]
+__all__ = ["UNREADABLE", "Pool", "digest", "problem_of", "survey"]

@@ -14,8 +14,10 @@ from pipeline.dedup.found import Found, keep_nearest
 from pipeline.dedup.nearest import best_earlier, plan
 from pipeline.dedup.pool import Pool
 from pipeline.metadata.files import MetadataFile
+from schemas.errors import UserError
 
 HOMES = 2  # clusters in which a row is compared: pairs cut apart by one border meet in the other
+NO_EMBEDDING = "{column}: no row that was looked at has an embedding (all are zero or NaN); score the pool again"
 Homes = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -29,7 +31,7 @@ class Search:
     seed: int
     memory_gb: float
     device: str
-    plan_device: str  # as `plan` is told: with Spark that of its tasks
+    plan_device: str  # cpu or cuda, as `plan` is told: with Spark that of its tasks
     threads: int
     out: str
 
@@ -78,6 +80,8 @@ def _in_memory(pool: Pool, search: Search, d: int, clusters: int) -> Semantic:
     sample = rows[training_sample(len(pool), clusters, search.seed)]
     centroids = train_centroids(sample, clusters, seed=search.seed, device=search.device)
     del sample
+    if not len(centroids):
+        raise UserError(NO_EMBEDDING.format(column=search.column))
     homes, cosines = nearest_centroids(rows, centroids, count=HOMES if clusters > 1 else 1, device=search.device)
     found = Found.nothing(len(pool), np.float32)
     if clusters < 2:
@@ -93,7 +97,8 @@ def _in_memory(pool: Pool, search: Search, d: int, clusters: int) -> Semantic:
         ranks = pool.ranks_of(number)
         return homes[ranks, 0], cosines[ranks, 0]
 
-    return Semantic(found, homes_of, centroids, {"clusters": len(centroids), "dimensions": d})
+    facts = {"clusters": len(centroids), "dimensions": d, "device": search.plan_device}
+    return Semantic(found, homes_of, centroids, facts)
 
 
 def keep_found(found: Found, members: np.ndarray, nearest: tuple[np.ndarray, np.ndarray]) -> None:

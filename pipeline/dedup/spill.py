@@ -11,9 +11,11 @@ import numpy as np
 
 from pipeline import io
 from pipeline.stage import PartFolder
+from schemas.errors import UserError
 
 FOLDER = "_clusters"  # in --out, while a pool is searched
 _ROWS_AT_ONCE = 16_384
+_CLUSTERS_AT_ONCE = 64
 
 
 class SpillWriter:
@@ -85,16 +87,19 @@ class Contents:
 
     def write(self, spilled: str, clusters: int) -> int:
         """Write where the rows of all files in `spilled` lie; how many rows lie there. (k, runs, 3) int64: file, first, count."""
-        entries = [np.empty((clusters, 0, 3), np.int64)]
-        for number, stem in enumerate(self.stems):
+        counts, starts = [np.empty((0, clusters), np.int64)], [np.empty((0, clusters), np.int64)]  # (runs, k) of each file
+        for stem in self.stems:
             with io.open_read(io.join(spilled, f"{stem}.counts.npy")) as file:
-                counts = np.load(file)
-            ends = np.cumsum(counts).reshape(counts.shape)
-            entries.append(np.stack([np.full_like(counts, number), ends - counts, counts], axis=-1).transpose(1, 0, 2))
-        table = np.ascontiguousarray(np.concatenate(entries, axis=1))
+                counts.append(np.load(file))
+            starts.append((np.cumsum(counts[-1]) - counts[-1].reshape(-1)).reshape(counts[-1].shape))
+        numbers = np.repeat(np.arange(-1, len(self.stems)), [len(runs) for runs in counts])
         with io.atomic_write(self.path) as file:
-            file.write(table.tobytes())
-        return int(table[:, :, 2].sum())
+            for first in range(0, clusters, _CLUSTERS_AT_ONCE):  # of a large pool the whole table does not fit in memory twice
+                own = [
+                    np.concatenate([runs[:, first : first + _CLUSTERS_AT_ONCE] for runs in some]).T for some in (starts, counts)
+                ]
+                file.write(np.stack([np.broadcast_to(numbers, own[0].shape), *own], axis=-1).tobytes())
+        return sum(int(runs.sum()) for runs in counts)
 
     def of(self, cluster: int, clusters: int) -> list[Segment]:
         """The segments of a cluster, those without rows left out."""
@@ -138,7 +143,10 @@ def _exactly(file: IO[bytes], start: int, size: int) -> bytes:
     file.seek(start)
     data = file.read(size)
     if len(data) != size:
-        raise EOFError(f"{getattr(file, 'name', 'a spilled file')}: cut short at {start + len(data)}")
+        raise UserError(
+            f"{getattr(file, 'name', 'a spilled file')}: cut short at byte {start + len(data)}, as after a power cut; remove "
+            f"the folder {FOLDER} in which it lies"
+        )
     return data
 
 

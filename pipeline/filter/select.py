@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from filters.compose import narrowed, resolve, rules_of
-from filters.contract import Draw, Filter, columns_of, is_costly
+from filters.contract import Draw, Filter, columns_of, holds_threads
 from filters.registry import Context, find, takes
 from pipeline import io
 from pipeline.filter import FilterConfig
@@ -122,7 +122,7 @@ def _map(chosen: Filter, drawn: Draw | None, files: Sequence[MetadataFile], conf
     workers, work = min(config.num_workers or config.workers, len(files)), partial(filter_file, chosen, drawn, _is_large(files))
     if workers == 1:
         yield from map(work, files)
-    elif is_costly(chosen):
+    elif holds_threads(chosen):
         with worker_processes(workers, ready="pipeline.filter.ready") as processes:
             yield from processes.map(work, files, chunksize=max(1, min(8, len(files) // (4 * workers))))
     else:

@@ -38,7 +38,7 @@ class Settings:
 
 
 class NotBlurredError(Exception):
-    """A sample whose faces are to be blurred and cannot be: it is not written. The message is the reason it is counted by."""
+    """A sample whose faces are to be blurred or told and cannot be: not written. The message is the reason it is counted by."""
 
 
 def read_map(path: str, input_dir: str) -> dict[str, str]:
@@ -95,8 +95,10 @@ def treated(members: Mapping[str, bytes], mapped: Any, settings: Settings) -> tu
     told = parse_json(members.get("json")) if mapped is None or settings.inject else {}
     if settings.blur:
         boxes = checked(told.get("face_bboxes") if mapped is None else mapped)
-        was_blurred = bool(boxes) and _blur_all(done, boxes, settings)
+        if was_blurred := bool(boxes):
+            _blur_all(done, boxes, settings)
     if settings.inject and mapped:
+        checked(mapped)
         done["json"] = json.dumps({**told, "face_bboxes": [list(box) for box in mapped]}).encode()
     return dict(sorted(done.items())), was_blurred
 
@@ -114,10 +116,12 @@ def checked(boxes: Any) -> Boxes:
     return found
 
 
-def _blur_all(members: dict[str, bytes], boxes: Boxes, settings: Settings) -> bool:
+def _blur_all(members: dict[str, bytes], boxes: Boxes, settings: Settings) -> None:
     from pipeline.download.images.image import BadImageError, ImageSettings, make_picture
 
     images = [suffix for suffix in IMAGE_SUFFIXES if suffix in members]
+    if not images:
+        raise NotBlurredError("not_blurred")  # the faces are in a member of a kind that is not known
     for suffix in images:
         body = members.pop(suffix)
         form: StoredFormat = "webp" if settings.form == "webp" else _SAME.get(suffix, "webp")
@@ -129,4 +133,3 @@ def _blur_all(members: dict[str, bytes], boxes: Boxes, settings: Settings) -> bo
             members[form if form == "webp" else suffix] = make_picture(body, wanted, boxes=boxes).data
         except BadImageError as error:
             raise NotBlurredError("not_blurred") from error
-    return bool(images)

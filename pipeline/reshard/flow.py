@@ -70,8 +70,11 @@ def _require_sound(config: "ReshardConfig") -> None:
     checked_format(config.output_shard_stats_format, "--output-shard-stats-format")
     if config.shard_format is not None:
         checked_format(config.shard_format, "--shard-format")
-    if config.output_shard_format.format(0) == config.output_shard_stats_format.format(0):
-        raise UsageError("--output-shard-stats-format: the name of a shard; give its stats file another")
+    shard, stats = config.output_shard_format.format(0), config.output_shard_stats_format.format(0)
+    if stats in (shard, f"{shard.removesuffix('.tar')}.parquet"):
+        raise UsageError(
+            f"--output-shard-stats-format {config.output_shard_stats_format}: the name of a shard or its sidecar; give another"
+        )
     if io.is_same(config.input_dir, config.output_dir):
         raise UsageError(f"{config.output_dir}: --output-dir is the folder that reshard reads; give another")
     for name in ("subset_file", "blur_metadata_map"):
@@ -131,7 +134,7 @@ def _clear(folder: str) -> None:
 def _planned(given: Given, out: str, spark: Any) -> Manifest:
     config = given.config
     parts = [
-        PlanPart(name=io.stem(shard.path), inputs=(io.absolute(shard.path),), shard=replace(shard, path=io.absolute(shard.path)))
+        PlanPart(name=shard.stem, inputs=(io.absolute(shard.path),), shard=replace(shard, path=io.absolute(shard.path)))
         for shard in given.inputs.shards
     ]
     wanted = PlanConfig(
@@ -149,13 +152,13 @@ def _parts(given: Given, plan: Manifest) -> Sequence[ShardPart]:
     config, sources, first = given.config, [], 0
     has_sidecars = all(shard.sidecar for shard in given.inputs.shards)
     for shard in given.inputs.shards:
-        told = plan.facts.get(io.stem(shard.path))
+        told = plan.facts.get(shard.stem)
         if told is None or not told["copies"]:
             continue
         sources.append(
             Source(
                 path=io.absolute(shard.path),
-                picks=io.absolute(io.join(config.output_dir, PLAN_FOLDER, f"{io.stem(shard.path)}.npy")),
+                picks=io.absolute(io.join(config.output_dir, PLAN_FOLDER, f"{shard.stem}.npy")),
                 first=first,
                 copies=told["copies"],
                 sha256=told["sha256"],

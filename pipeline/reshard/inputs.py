@@ -26,6 +26,11 @@ class InputShard:
         """The file's name, without folder."""
         return self.path.rsplit("/", 1)[-1]
 
+    @property
+    def stem(self) -> str:
+        """The name less .tar. Only that: of shards named part.000, part.001 the number is no suffix to be dropped."""
+        return self.name.removesuffix(".tar")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:

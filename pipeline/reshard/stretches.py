@@ -43,9 +43,9 @@ def read_all(requests: Sequence[Request]) -> Iterator[bytes]:
 
 
 def members_of(stretch: bytes) -> Members:
-    """The members of the one sample that a stretch holds."""
+    """The members of the one sample that a stretch holds, be it that its last block is cut short after the content."""
     key, found, odd = "", dict[str, bytes](), 0
-    for name, content in _files(stretch):
+    for name, content in _files(stretch + bytes(-len(stretch) % BLOCK_BYTES)):
         own, suffix = split_name(name)
         if not suffix or not own or own.endswith("/"):
             continue

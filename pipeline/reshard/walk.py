@@ -44,6 +44,7 @@ class Walk:
     damage: str = ""
     dropped: Counter[str] = field(default_factory=Counter)
     samples: int = 0
+    _tar_bytes: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[Stretch]:
         usual: set[str] | None = None
@@ -74,7 +75,8 @@ class Walk:
     def _stretch(self, members: dict[str, Entry]) -> Iterator[Stretch]:
         self.samples += 1
         first, last = next(iter(members.values())), next(reversed(members.values()))
-        length = last.offset + -(-last.size // BLOCK_BYTES) * BLOCK_BYTES - first.start
+        end = last.offset + -(-last.size // BLOCK_BYTES) * BLOCK_BYTES
+        length = min(end, self._tar_bytes) - first.start  # a tar may be cut in what fills up the last block
         if length > MEMBER_LIMIT_BYTES:
             self.dropped["too_large"] += 1
             return
@@ -85,7 +87,7 @@ class Walk:
         return None if member is None else os.pread(self.file.fileno(), member.size, member.offset)
 
     def _entries(self) -> Iterator[Entry]:
-        tar_bytes = os.fstat(self.file.fileno()).st_size
+        self._tar_bytes = tar_bytes = os.fstat(self.file.fileno()).st_size
         headers = PlainHeaders(self.file.fileno())
         for name, offset, size in headers:
             if offset + size > tar_bytes:

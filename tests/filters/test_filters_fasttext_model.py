@@ -224,7 +224,7 @@ def test_a_model_of_another_kind_is_left_to_the_library_and_is_costly(tmp_path: 
     assert kept == [label == "__label__en" for label in some_labels(path, texts)]
 
 
-def test_a_model_that_is_read_here_costs_no_more_than_other_rules(tmp_path: Path):
+def test_a_model_that_is_read_here_holds_no_threads(tmp_path: Path):
     assert FastTextLanguage("en", written(tmp_path / "model.bin", model_bytes())).costly == 0
 
 

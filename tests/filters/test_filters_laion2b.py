@@ -33,8 +33,8 @@ def test_odd_texts_have_no_language_and_are_dropped():
     assert kept(["", " ", "\x00", "123 456", "\n\n"], [0.5] * 5) == [False] * 5
 
 
-def test_it_takes_no_options_as_in_datacomp_and_needs_the_score():
+def test_it_takes_no_fraction_and_needs_the_score():
     with pytest.raises(UsageError, match="laion2b does not take it"):
-        build("laion2b", {"threshold": 0.3}, CONTEXT)
+        build("laion2b", {"fraction": 0.3}, CONTEXT)
     with pytest.raises(UserError, match="no column clip_b32_similarity_score"):
         build("laion2b", {}, Context(columns=("uid", "text")))

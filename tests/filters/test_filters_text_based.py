@@ -8,12 +8,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters import text_based
 from filters.text_based import NamesSynset, read_offsets
 from filters.wordnet import WordNet, read_wordnet
 from schemas.errors import UserError
@@ -146,14 +146,18 @@ def test_a_text_is_kept_for_one_of_its_words_whatever_part_of_speech_the_list_sa
     assert rule.keep(batch).to_pylist() == expected, "the words are remembered by now"
 
 
-def test_what_is_remembered_of_words_is_bounded_and_forgetting_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(text_based, "_MOST_WORDS", 3)
-    rule = names_synset(tmp_path, "n02084071")
-    texts = [f"word{i} {'dogs' if i % 3 else 'cats'} {'x' * i}" for i in range(100)]
-    assert rule.keep(pa.record_batch({"text": texts})).to_pylist() == [i % 3 > 0 for i in range(100)]
-    vocabulary = text_based._vocabulary(rule.wordnet, rule.synsets)
-    assert max(len(vocabulary._names), len(vocabulary._others)) <= 3
-    assert all(len(word) <= 64 for word in vocabulary._others)
+def test_the_real_wordnet_and_list_keep_what_python_s_words_name(shared_data: Path):
+    assets = shared_data / "datacomp" / "assets"
+    rule = NamesSynset(str(assets / "nltk_wordnet.tar.gz"), str(assets / "imagenet21k_wordnet_ids.pt"))
+    wordnet, offsets = read_wordnet(rule.wordnet), read_offsets(rule.synsets)
+    named = ["dog", "Dogs", "DOGS", "wolves", "it", "of", "qwerty", "\u212aettle", "stra\u00dfe", "\u0130stanbul", "a\u00a0cat"]
+    spaces = [chr(code) for code in range(0x3001) if chr(code).isspace()]
+    draw = np.random.default_rng(0)
+    texts = ["".join(draw.choice(named) + draw.choice(spaces) for _ in range(draw.integers(6))) for _ in range(2000)]
+    expected = [any(wordnet.first_synset(word) in offsets for word in text.split()) for text in texts]
+    assert 500 < sum(expected) < 1900
+    for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
+        assert rule.keep(pa.record_batch({"text": pa.array(texts).cast(kind)})).to_pylist() == expected
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,17 @@ def test_a_parquet_of_the_map_that_cannot_be_read_fails_its_shards(shards, make)
 def test_injecting_without_a_map_is_wrong_usage():
     with pytest.raises(UsageError, match="--blur-metadata-map"):
         ReshardConfig(input_dir="a", output_dir="b", subset_file="c", inject_blur_metadata=True)
+
+
+def test_a_box_of_the_map_that_makes_no_sense_costs_its_sample_only(shards, make):
+    fill(shards, make, in_json=False)
+    shards.tar("00001.tar", make.sample(5))
+    shards.choose([1, 5])
+    counts = shards.run(inject_blur_metadata=True, blur_metadata_map=map_of(shards, make, [None])).counts
+    assert (counts["bad_boxes"], counts["rows_out"]) == (1, 1)
+
+
+def test_an_image_of_a_kind_that_is_not_known_is_not_written_with_its_faces(shards, make):
+    fill(shards, make, boxes=[BOX], suffix="avif")
+    counts = shards.run(apply_blur=True).counts
+    assert (counts["not_blurred"], counts["rows_out"]) == (2, 0)

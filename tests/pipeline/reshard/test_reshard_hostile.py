@@ -57,6 +57,18 @@ def test_a_tar_without_its_end_keeps_every_sample(shards, make):
     assert "no end-of-archive mark" in manifest.partial_inputs[0].error
 
 
+def test_a_tar_that_is_cut_in_what_fills_up_its_last_block_keeps_every_sample(shards, make):
+    tar = shards.tar("00000.tar", [member for number in range(4) for member in make.sample(number)])
+    samples, _ = walked(tar)
+    with tar.open("r+b") as file:
+        file.truncate(samples[-1].start + samples[-1].length - 100)
+    shards.choose(range(60))
+    manifest = shards.run()
+    assert manifest.counts["rows_out"] == 4
+    assert "no end-of-archive mark" in manifest.partial_inputs[0].error
+    assert dict(shards.members())[f"{make.uid(3)}-0.txt"] == b"caption 3"
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\xff" * 4096])
 def test_what_is_no_tar_is_a_failed_input(shards, make, content):
     shards.tar("00000.tar", make.sample(1))

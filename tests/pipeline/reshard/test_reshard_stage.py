@@ -79,6 +79,14 @@ def test_without_a_count_every_shard_is_taken_beyond_gaps_too(shards, make, caps
     assert capsys.readouterr().err == ""
 
 
+def test_shards_need_not_end_in_tar(shards, make):
+    for number in range(3):
+        shards.tar(f"part.{number:03d}", [member for each in (0, 1) for member in make.sample(2 * number + each)])
+    shards.choose(range(6))
+    shards.run(shard_format="part.{:03d}")
+    assert shards.keys() == [f"{make.uid(number)}-0" for number in range(6)]
+
+
 def test_no_shard_of_that_name_is_an_error(shards):
     shards.fill()
     shards.choose([1])
@@ -120,6 +128,14 @@ def test_a_format_that_makes_no_file_names_is_refused(shards, form):
     with pytest.raises(UsageError, match="--output-shard-format"):
         shards.run(output_shard_format=form)
     assert not shards.out.exists()
+
+
+@pytest.mark.parametrize("form", ["{:08d}.tar", "{:08d}.parquet"])
+def test_stats_are_not_written_over_a_shard_or_its_sidecar(shards, form):
+    shards.fill(shards=1, sidecars=True)
+    shards.choose([1])
+    with pytest.raises(UsageError, match="the name of a shard or its sidecar; give another"):
+        shards.run(output_shard_stats_format=form)
 
 
 def test_rows_of_sidecars_come_along_under_the_new_keys(shards, make):

@@ -1,0 +1,1 @@
+"""Filters' inner loops over the bytes of texts, compiled by numba."""
