@@ -100,10 +100,13 @@ class Then:
         return columns_of(*self.members)
 
     def resolve(self, pool: Pool) -> Filter:
-        """The members, each found on what those before it keep, as an `All`."""
+        """The members, each found on what those before it keep, as an `All`; as soon as these keep nothing, they alone."""
         found: list[Filter] = []
         for member in self.members:
-            found.append(resolve(member, narrowed(pool, All(tuple(found))) if found else pool))
+            left = narrowed(pool, All(tuple(found))) if found else pool
+            if found and not any(batch.num_rows for batch in left(())):
+                break
+            found.append(resolve(member, left))
         return All(tuple(found))
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import io
-from pipeline.tar_headers import PlainHeaders
+from pipeline.tar_headers import Forwards, PlainHeaders
 from schemas.errors import UserError
 
 Content = TypeVar("Content")
@@ -135,27 +135,16 @@ def _place(tar_bytes: int, _: tarfile.TarFile, header: tarfile.TarInfo) -> Place
     return Place(header.offset_data, header.size)
 
 
-class _Header(tarfile.TarInfo):
+class _Header(Forwards):
     """Notes on the archive that its end mark was met: tarfile takes a cut between two members for the end."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:  # type: ignore[override]
-        return _forwards(super().frombuf(buf, encoding, errors))
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
         try:
-            return _forwards(super().fromtarfile(archive))
+            return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             archive.ended = True  # type: ignore[attr-defined]
             raise
-
-
-def _forwards(header: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Raises ReadError for a size below 0, by which tarfile would read the same headers again and again (CVE-2025-8194)."""
-    if header.size < 0:
-        raise tarfile.ReadError("a header with a negative size")
-    return header
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """The headers of a tar that is plainly in order (POSIX.1-1988 ustar, no extensions), read at a tenth of tarfile's cost."""
 
 import os
+import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -49,3 +50,21 @@ class PlainHeaders:
         if size < 0 or checksum != sum(block) - sum(block[148:156]) + _BLANK_CHECKSUM or name.endswith("/"):
             return None
         return Member(name, self.offset + BLOCK_BYTES, size)
+
+
+class Forwards(tarfile.TarInfo):
+    """Raises ReadError for a size below 0, by which tarfile would read the same headers again and again (CVE-2025-8194)."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:  # type: ignore[override]
+        return _forwards(super().frombuf(buf, encoding, errors))
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
+        return _forwards(super().fromtarfile(archive))
+
+
+def _forwards(header: tarfile.TarInfo) -> tarfile.TarInfo:
+    if header.size < 0:
+        raise tarfile.ReadError("a header with a negative size")
+    return header

@@ -146,7 +146,7 @@ def read_recipe(path: str, given: Mapping[str, Any], context: Context) -> Recipe
 
 def _text_of(path: str) -> str:
     """What a file holds, or the recipe of ours that has this name."""
-    if not re.fullmatch("[a-z0-9_]+", path):
+    if not re.fullmatch("[A-Za-z0-9_-]+", path):
         with io.open_read(path) as source:
             read = source.read(_MOST_BYTES + 1)
         if len(read) > _MOST_BYTES:

@@ -176,7 +176,8 @@ def _arrays(file: MetadataFile, wanted: Sequence[str]) -> list[str]:
         return []
     known = array_names(file.arrays)
     if missing := [name for name in wanted if name not in known]:
-        raise UserError(f"{file.path}: no column {', '.join(missing)}")
+        there = "" if io.exists(file.arrays) else f", and there is no {file.stem}.npz beside it"
+        raise UserError(f"{file.path}: no column {', '.join(missing)}{there}")
     return list(wanted)
 
 

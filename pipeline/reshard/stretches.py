@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
 from pipeline import io
-from pipeline.reshard.walk import Forwards
 from pipeline.samples import split_name
-from pipeline.tar_headers import BLOCK_BYTES
+from pipeline.tar_headers import BLOCK_BYTES, Forwards
 from schemas.errors import UserError
 
 _OPEN_AT_ONCE = 64  # tars

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
 from pipeline.samples import MEMBER_LIMIT_BYTES, split_name
-from pipeline.tar_headers import BLOCK_BYTES, PlainHeaders
+from pipeline.tar_headers import BLOCK_BYTES, Forwards, PlainHeaders
 
 _CUT_SHORT = "unexpected end of data"
 _NO_END = "no end-of-archive mark: cut short, or still being written"
@@ -112,21 +112,3 @@ class Walk:
             return
         if os.pread(self.file.fileno(), BLOCK_BYTES, archive.offset) != bytes(BLOCK_BYTES):
             self.damage = _NO_END
-
-
-class Forwards(tarfile.TarInfo):
-    """Raises ReadError for a size below 0, by which tarfile would read the same headers again and again (CVE-2025-8194)."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:  # type: ignore[override]
-        return _forwards(super().frombuf(buf, encoding, errors))
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
-        return _forwards(super().fromtarfile(archive))
-
-
-def _forwards(header: tarfile.TarInfo) -> tarfile.TarInfo:
-    if header.size < 0:
-        raise tarfile.ReadError("a header with a negative size")
-    return header

@@ -63,8 +63,7 @@ def test_then_takes_its_fraction_of_what_is_left_and_all_of_the_whole_pool(score
     low, top = Not(Between(Stored("s"), bound)), Top(Stored("s"), fraction)
     left = [row for row, score in enumerate(scores) if score is None or not score >= bound]
     inner = plain_top([scores[row] for row in left], fraction) if left else set()
-    if left:
-        assert kept(resolve(Then((low, top)), lambda _: parts), parts) == {left[row] for row in inner}
+    assert kept(resolve(Then((low, top)), lambda _: parts), parts) == {left[row] for row in inner}
     both = kept(resolve(All((low, top)), lambda _: parts), parts)
     assert both == set(left) & plain_top(scores, fraction)
     either = kept(resolve(Any((low, top)), lambda _: parts), parts)

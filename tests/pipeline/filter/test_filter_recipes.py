@@ -124,6 +124,12 @@ def test_an_option_that_no_filter_of_the_recipe_takes_is_refused(folder: Path, c
     assert "--arch: no filter of the recipe takes it" in capsys.readouterr().err
 
 
+def test_a_name_that_no_recipe_of_ours_has_is_told_with_those_that_there_are(folder: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--recipe", "datacomp-1b", "--metadata_dir", str(folder / "m"), "--save_path", str(folder / "s.npy")]
+    assert main(["filter", *words]) == 2
+    assert "neither a .toml file nor one of laion_2b_en, datacomp_1b" in capsys.readouterr().err
+
+
 def test_name_and_recipe_exclude_each_other(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert cook(folder, f"keep = {LARGE}", "--name", "no_filter") == 2
     assert "either --name or --recipe" in capsys.readouterr().err
