@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from filters.contract import Filter, Pool
-from filters.folded_text import folded, hashes, pieces
 from filters.needed import require_columns
 from filters.registry import Context, Entry, parameter
+from filters.texts.folded_text import folded, hashes, pieces
 from schemas.errors import UsageError
 
 _CHUNK_PAIRS = 1 << 22  # rows gathered between two countings: 64 MB

@@ -11,7 +11,7 @@ from filters.embeddings import unit
 from filters.measured import checked_fraction
 from filters.needed import FROM_DEDUP, require_columns
 from filters.registry import Context, Entry, parameter
-from filters.uid_hash import uid_hashes
+from filters.uids.uid_hash import uid_hashes
 from schemas.errors import UsageError, UserError
 
 _NAME = "density"

@@ -6,9 +6,9 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from filters.assets import ASSETS
 from filters.contract import Filter, Sampler, Selector
 from filters.examples import COLUMNS, EXAMPLES, GROUPS, READS, Example
+from filters.files.assets import ASSETS
 from filters.registry import Context, Entry, build, find
 
 # Parameters that `webpairs filter` has options for; all others follow --param.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from filters.contract import Filter, Pool
 from filters.needed import FROM_DEDUP
 from filters.registry import Context, Entry, NoParameters
-from filters.uid_lookup import UidTable
+from filters.uids.uid_lookup import UidTable
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE, uid_rows
 

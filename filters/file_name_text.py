@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.folded_text import folded, pieces
 from filters.registry import Context, Entry, parameter
+from filters.texts.folded_text import folded, pieces
 from schemas.errors import UsageError
 
 # Linear in the text, whatever it holds: Arrow matches with RE2. All are asked of the folded text (lower case), as a whole.

@@ -15,16 +15,16 @@ import numpy as np
 import pyarrow as pa
 
 from filters import clip_score
-from filters.assets import IMAGENET_PARTS, find
 from filters.compose import All
 from filters.contract import Filter, Pool, Rule, Sampler
 from filters.embeddings import embedding
+from filters.files.assets import IMAGENET_PARTS, find
+from filters.files.torch_arrays import read_rows
 from filters.language import language
 from filters.nearest import Nearest
 from filters.registry import Context, Entry, parameter
 from filters.text import MinCharacters
-from filters.tokens import MinTokens
-from filters.torch_arrays import read_rows
+from filters.texts.tokens import MinTokens
 from schemas.errors import UsageError, UserError
 
 _COLUMN = "l14_img"
@@ -36,7 +36,7 @@ class NearTargets:
     """Keeps images whose nearest centroid is the nearest of some target image: in DataComp, of ImageNet-1k's training set.
 
     `centroids`: a file of (k, d) floats; `targets`: files of (n, d) floats each, the embeddings of the target images; both of the
-    model of `column`, as filters.torch_arrays reads them.
+    model of `column`, as filters.files.torch_arrays reads them.
     """
 
     centroids: str

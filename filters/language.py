@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.assets import ASSETS, cached
-from filters.fasttext_model import read_model
+from filters.files.assets import ASSETS, cached
+from filters.files.fasttext_model import read_model
 from filters.registry import Context, Entry, parameter
-from filters.text_bytes import plain_texts, present
+from filters.texts.text_bytes import plain_texts, present
 from schemas.errors import UserError
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.contract import Filter, Pool
-from filters.folded_text import hashes, pieces
 from filters.registry import Context, Entry, parameter
-from filters.uid_hash import mixed, uid_hashes
+from filters.texts.folded_text import hashes, pieces
+from filters.uids.uid_hash import mixed, uid_hashes
 from schemas.errors import UsageError, UserError
 
 _T = 20_000  # of the paper's set of 400 million pairs

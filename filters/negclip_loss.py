@@ -11,7 +11,7 @@ from filters.embeddings import embedding, unit
 from filters.measured import cut
 from filters.needed import embedding_column
 from filters.registry import Context, Entry, parameter
-from filters.uid_hash import uid_hashes
+from filters.uids.uid_hash import uid_hashes
 from schemas.errors import UsageError, UserError
 
 _NAME = "negclip_loss"

@@ -9,7 +9,7 @@ import pyarrow as pa
 from filters.contract import Filter, Pool
 from filters.measured import checked_fraction
 from filters.registry import Context, Entry, parameter
-from filters.uid_hash import uid_hashes
+from filters.uids.uid_hash import uid_hashes
 from schemas.errors import UsageError
 
 _TOP = 2**64

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.folded_text import folded, pieces
 from filters.registry import Context, Entry, parameter
-from filters.uid_hash import mixed
+from filters.texts.folded_text import folded, pieces
+from filters.uids.uid_hash import mixed
 from schemas.errors import UsageError
 
 _HAN = r"(\p{Han})"  # written without spaces, and a character is about a word

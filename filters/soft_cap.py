@@ -12,8 +12,8 @@ from filters.contract import Draw, Pool
 from filters.measured import Stored
 from filters.needed import require_columns
 from filters.registry import Context, Entry, parameter
-from filters.uid_hash import hashes_of, key_of, mixed
-from filters.uid_lookup import UidTable
+from filters.uids.uid_hash import hashes_of, key_of, mixed
+from filters.uids.uid_lookup import UidTable
 from schemas.errors import UsageError, UserError
 from schemas.subsets import SUBSET_DTYPE, uid_rows
 

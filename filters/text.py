@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.registry import Context, Entry, parameter
-from filters.text_bytes import plain_texts, present, text_bytes
+from filters.texts.text_bytes import plain_texts, present, text_bytes
 
 _READS = ("text",)
 

@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from filters.assets import find
 from filters.compose import All
-from filters.known_words import KnownWords
+from filters.files.assets import find
+from filters.files.wordnet import WordNet, read_wordnet
 from filters.language import language
 from filters.registry import Context, Entry, parameter
-from filters.text_bytes import plain_texts, present, text_bytes
-from filters.wordnet import WordNet, read_wordnet
+from filters.texts.known_words import KnownWords
+from filters.texts.text_bytes import plain_texts, present, text_bytes
 from schemas.errors import UserError
 
 _MOST_LIST_BYTES = 1 << 26

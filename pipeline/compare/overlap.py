@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from filters.uid_lookup import UidTable
+from filters.uids.uid_lookup import UidTable
 from schemas.subsets import sort_rows
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from filters.assets import ASSETS, cached, find
+from filters.files.assets import ASSETS, cached, find
 from filters.language import FastTextLanguage, StoredLanguage, language
 from filters.registry import Context
 from schemas.errors import UserError

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.boilerplate import Boilerplate, distinct_pairs
-from filters.folded_text import folded, hashes, pieces
 from filters.registry import Context, build
+from filters.texts.folded_text import folded, hashes, pieces
 from schemas.errors import UsageError, UserError
 
 

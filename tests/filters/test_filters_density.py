@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from filters import density
 from filters.density import Density, distance_to_nearest, quotas, read_centroids
 from filters.registry import Context, build
-from filters.uid_hash import uid_hashes
+from filters.uids.uid_hash import uid_hashes
 from schemas.errors import UsageError, UserError
 
 CONTEXT = Context(columns=("uid", "cluster", "cluster_cos"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from filters.exact_dedup import ExactDedup, MarkedExactDedup
 from filters.registry import Context, build
-from filters.uid_lookup import UidTable
+from filters.uids.uid_lookup import UidTable
 from schemas.errors import UserError
 from schemas.subsets import uids_to_array
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters import language as language_module
-from filters.fasttext_model import FastTextModel, read_model
+from filters.files.fasttext_model import FastTextModel, read_model
 from filters.language import FastTextLanguage, language, load_lid
 from filters.registry import Context
 from schemas.errors import UserError

@@ -15,7 +15,7 @@ from filters.embeddings import as_column
 from filters.image_based import NearestAmong, NearTargets
 from filters.nearest import Nearest
 from filters.registry import Context, build
-from filters.tokens import MinTokens, token_counts
+from filters.texts.tokens import MinTokens, token_counts
 from schemas.errors import UsageError, UserError
 
 CONTEXT = Context(columns=("uid", "text", "lang", "clip_l14_similarity_score", "l14_img"))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.known_words import KnownWords
 from filters.text import MinWords
-from filters.text_bytes import plain_texts, text_bytes
+from filters.texts.known_words import KnownWords
+from filters.texts.text_bytes import plain_texts, text_bytes
 
 SPACES = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
 NEARLY = [*"\u200b\u180e\u2060\ufeff\u0084\u0086\u200f\u3001\u1681\u2027\u205e\0\x1b"]

@@ -13,7 +13,7 @@ from filters import negclip_loss
 from filters.embeddings import as_column
 from filters.negclip_loss import NegClipLoss
 from filters.registry import Context, build, find, parameters_of
-from filters.uid_hash import uid_hashes
+from filters.uids.uid_hash import uid_hashes
 from schemas.errors import UsageError, UserError
 
 CONTEXT = Context(columns=("uid", "b32_img", "b32_txt", "text"))

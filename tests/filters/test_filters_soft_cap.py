@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from filters.registry import Context, build
 from filters.soft_cap import SoftCap
-from filters.uid_hash import hashes_of, key_of, mixed
+from filters.uids.uid_hash import hashes_of, key_of, mixed
 from schemas.errors import UsageError, UserError
 from schemas.subsets import uid_rows
 

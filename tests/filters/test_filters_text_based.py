@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filters.files.wordnet import WordNet, read_wordnet
 from filters.text_based import NamesSynset, read_offsets
-from filters.wordnet import WordNet, read_wordnet
 from schemas.errors import UserError
 
 LICENCE = "  1 This software and database is being provided to you\n  2 WordNet 3.0 Copyright 2006 by Princeton University.\n"
@@ -202,6 +202,6 @@ def test_an_archive_cut_short_is_told_by_its_path(tmp_path: Path, made: Callable
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("filters.wordnet._MOST_BYTES", 100)
+    monkeypatch.setattr("filters.files.wordnet._MOST_BYTES", 100)
     with pytest.raises(UserError, match="has more than 100 bytes"):
         read_wordnet(str(zipped(tmp_path)))

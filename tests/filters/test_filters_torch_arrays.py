@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.torch_arrays import read_rows
+from filters.files.torch_arrays import read_rows
 from schemas.errors import UserError
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3) / 7

@@ -12,7 +12,7 @@ import pytest
 from filters.compose import All
 from filters.image_size import MaxAspectRatio, MinSide
 from filters.text import MinCharacters, MinWords
-from filters.tokens import MinTokens
+from filters.texts.tokens import MinTokens
 from pipeline.cli import main
 from schemas.subsets import uids_to_array
 

@@ -213,5 +213,5 @@ def test_a_pool_of_which_no_file_can_be_read_tells_why(tmp_path: Path):
     write(tmp_path, "a", uid=UIDS)
     pool = ReadablePool([MetadataFile(str(tmp_path / "a.parquet"))])
     assert list(pool(["x"])) == []
-    with pytest.raises(UserError, match="no column x.*; no file of the metadata can be used"), pool.blamed():
+    with pytest.raises(UserError, match=r"no column x.*; no file of the metadata can be used"), pool.blamed():
         raise UserError("no rows")

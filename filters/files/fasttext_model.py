@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from filters.text_bytes import text_bytes
+from filters.texts.text_bytes import text_bytes
 from schemas.errors import UserError
 
 _MAGIC, _VERSION, _SUPERVISED, _TREE, _SOFTMAX = 793712314, 12, 3, 1, 3
