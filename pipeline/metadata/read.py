@@ -17,6 +17,7 @@ from schemas.errors import UserError
 from schemas.scores import clip_name, is_clip_column
 
 BATCH_ROWS = 65_536
+_ARRAYS = ("_img", "_txt")  # how the names of embeddings end
 _ROWS_WITH_ARRAYS = 16_384  # 25 MB for each array of 768 half floats; wider ones are read fewer rows at a time
 _MOST_BYTES = 1 << 28  # of all arrays of a batch
 
@@ -176,7 +177,8 @@ def _arrays(file: MetadataFile, wanted: Sequence[str]) -> list[str]:
         return []
     known = array_names(file.arrays)
     if missing := [name for name in wanted if name not in known]:
-        there = "" if io.exists(file.arrays) else f", and there is no {file.stem}.npz beside it"
+        none = missing[0].endswith(_ARRAYS) and not io.exists(file.arrays)
+        there = f", and there is no {file.stem}.npz beside it" if none else ""
         raise UserError(f"{file.path}: no column {', '.join(missing)}{there}")
     return list(wanted)
 
