@@ -30,7 +30,8 @@ NAME.json tells what was asked, what that came to on this pool, and how many row
 ## Compositions
 
 A recipe is a TOML file: `webpairs filter --recipe FILE.toml --metadata_dir 4_scores --save_path 5_subsets/ours.npy`.
-`recipes/` has those of LAION-2B-en, of DataComp-1B, in the manner of data filtering networks (DFN), and our own.
+`recipes/` has those of LAION-2B-en, of DataComp-1B, in the manner of data filtering networks (DFN), and our own; these also go by
+name, `--recipe laion_2b_en`.
 
     name = "ours"
     source = "where the rule is from"
@@ -46,8 +47,9 @@ A recipe is a TOML file: `webpairs filter --recipe FILE.toml --metadata_dir 4_sc
 
 A table has exactly one of `filter` (with its parameters), `all`, `any`, `then` (each a list of such tables) and `not` (one).
 `all` keeps what every member keeps, `any` what some member keeps, `not` what its member drops. A fraction is that of the whole
-pool, wherever it stands; inside `then` it is that of the rows which the members before it keep. A parameter that a recipe leaves
-out may be given on the command line, for every filter of the recipe that takes it. Paths in a recipe are relative to its folder.
+pool, wherever it stands; inside `then` it is that of the rows which the members before it keep. An option or --param
+on the command line is for every filter of the recipe that takes it, and goes before what the recipe says. Paths in a recipe are
+relative to its folder.
 Filters that work row by row are asked last, for the rows that the others leave, whatever their place in `all`.
 
 ## Columns from other stages
