@@ -54,7 +54,7 @@ _SCALE = "demo"
 _COLUMN = "demo"  # scores stand in clip_demo_similarity_score
 _CLIP_SCORE_FRACTION = 0.4
 # The demo's pictures are few shapes on few backgrounds, and its small CLIP finds most of them alike.
-_SAME_COSINE, _SAME_BITS, _CLUSTERS = 0.999, 2, 256
+_SAME_COSINE, _SAME_BITS, _CLUSTERS = 0.995, 2, 256
 _TRAINED = ("basic_filter", "clip_score", "webpairs")  # of the filters, those that a model is trained for
 _SCORING_MODEL_TIMES = 2  # it is trained on so many times the samples of a reference model
 
