@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.extract.members import Joint, read_pieces
@@ -53,6 +53,13 @@ def test_every_sound_member_is_given_whole_with_its_offset(blocks):
     assert not tally
 
 
+def inflates_to(member: bytes, block: bytes) -> bool:
+    try:
+        return gzip.decompress(member) == block
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
 @given(blocks=BLOCKS, which=st.integers(0, 7), where=st.floats(0.2, 1), flip=st.integers(1, 255))
 @settings(max_examples=200)
 def test_a_damaged_member_costs_itself_alone_and_is_counted_once(blocks, which, where, flip):
@@ -62,6 +69,7 @@ def test_a_damaged_member_costs_itself_alone_and_is_counted_once(blocks, which, 
     hurt = bytearray(members[which])
     at = 10 + int((len(hurt) - 11) * where)  # behind the header
     hurt[at] ^= flip
+    assume(not inflates_to(bytes(hurt), blocks[which]))  # the bits that fill up the last byte mean nothing
     found, tally = members_of(b"".join([*members[:which], bytes(hurt), *members[which + 1 :]]))
     sound = [block for i, block in enumerate(blocks) if i != which]
     assert [block for block in found.values() if block in blocks] == sound
