@@ -5,7 +5,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from pipeline.metadata.hashes import hash_words
 from schemas.errors import UserError
 
 # The hash sets a bit where a frequency is above the median: about half of 64. Far fewer say that the picture is blank, and
@@ -86,12 +88,9 @@ class Index:
         return index
 
 
-def hashes_of(digits: list[str | None]) -> tuple[np.ndarray, np.ndarray]:
+def hashes_of(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(n,) uint64 of hashes written as 16 hex digits, 0 for what is none; and (n,) bool, which are some."""
-    known = np.array([text is not None and len(text) == 16 and _is_hex(text) for text in digits], bool)
-    values = [int(text, 16) if ok and text else 0 for text, ok in zip(digits, known, strict=True)]
-    return np.array(values, np.uint64), known
-
-
-def _is_hex(text: str) -> bool:
-    return all(sign in "0123456789abcdefABCDEF" for sign in text)
+    known, words = hash_words(column, 16)
+    values = np.zeros(len(known), np.uint64)
+    values[known] = words[:, 0]
+    return values, known

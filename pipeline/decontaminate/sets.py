@@ -131,7 +131,7 @@ def _take(found: _Found, file: MetadataFile, array: str | None) -> None:
     columns = ["phash"] * ("phash" in names) + [array] * (array is not None)
     at = 0
     for batch in read_batches(file, [name for name in columns if name]):
-        hashes = hashes_of(batch["phash"].to_pylist())[0] if "phash" in names else np.zeros(batch.num_rows, np.uint64)
+        hashes = hashes_of(batch["phash"])[0] if "phash" in names else np.zeros(batch.num_rows, np.uint64)
         vectors = unit(embedding(batch, array)).astype(np.float16) if array is not None else None
         found.add(np.arange(at, at + batch.num_rows), hashes, vectors)
         at += batch.num_rows

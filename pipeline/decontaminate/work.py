@@ -46,7 +46,7 @@ def mark(batch: pa.RecordBatch, index: Index, config: DecontaminateConfig) -> pa
     by_hash, bits = np.zeros(n, np.int64), np.full(n, 65, np.int32)
     by_cosine, cosines = np.zeros(n, np.int64), np.full(n, np.nan, np.float32)
     if "phash" in batch.schema.names:
-        hashes, known = hashes_of(batch["phash"].to_pylist())
+        hashes, known = hashes_of(batch["phash"])
         by_hash, bits = index.nearest_by_hash(hashes)
         bits = np.where(known, bits, 65).astype(np.int32)
     if config.embeddings is not None and index.embeddings is not None:

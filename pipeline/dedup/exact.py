@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.dedup.found import Found
-from pipeline.dedup.hashes import hash_words
 from pipeline.dedup.pool import Pool
 from pipeline.dedup.sorting import heads_of_runs, sort_by_words
 from pipeline.metadata.files import MetadataFile
+from pipeline.metadata.hashes import hash_words
 from pipeline.metadata.read import read_batches
 
 _DIGITS = 64

@@ -12,11 +12,11 @@ from math import comb
 import numpy as np
 
 from pipeline.dedup.found import Found
-from pipeline.dedup.hashes import hash_words
 from pipeline.dedup.pool import Pool
 from pipeline.dedup.sketches import in_threads
 from pipeline.dedup.sorting import heads_of_runs
 from pipeline.metadata.files import MetadataFile
+from pipeline.metadata.hashes import hash_words
 from pipeline.metadata.read import read_batches
 
 _DIGITS, _BITS = 16, 64

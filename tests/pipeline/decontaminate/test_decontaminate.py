@@ -195,7 +195,7 @@ def test_views_are_the_picture_and_five_crops_of_each_size():
 
 
 def test_hashes_that_are_none_are_known_as_such():
-    values, known = hashes_of(["00ff000000000000", None, "xyz", "F" * 16])
+    values, known = hashes_of(pa.array(["00ff000000000000", None, "xyz", "F" * 16]))
     assert values.tolist() == [0x00FF000000000000, 0, 0, 2**64 - 1]
     assert known.tolist() == [True, False, False, True]
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dedup import DedupConfig, run
-from pipeline.dedup.hashes import hash_words
 from pipeline.dedup.order import Order
 from pipeline.dedup.sorting import sort_by_words
+from pipeline.metadata.hashes import hash_words
 
 
 def sha256(text: str) -> str:
