@@ -45,7 +45,8 @@ STAGE = """
                 time.sleep(float(os.environ.get("SLOW", 0.002)))
         if bad:
             raise ValueError("bad")
-        print("did", part.name, flush=True)
+        sys.stdout.write(f"did {part.name}\\n")  # one write: torchrun's processes are unbuffered and share the pipe
+        sys.stdout.flush()
         status = "partial" if os.environ.get("HALF") == part.name else "ok"
         inputs = (InputReport(path="of " + part.name, rows=3, status=status),)
         return PartReport(name=part.name, counts={"rows_out": 3}, inputs=inputs)
