@@ -40,7 +40,7 @@ clean: ## remove what the targets made
 	touch $@
 
 .venv/develops: .venv/runs
-	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,s3,test,lint]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,open_clip,tensorboard,s3,test,lint]'
 	touch $@
 
 .PHONY: help demo test lint bench docs clean

@@ -5,6 +5,7 @@ from schemas.contamination import CONTAMINATION
 from schemas.duplicates import DUPLICATES
 from schemas.pool import POOL
 from schemas.rankings import RANKINGS
+from schemas.scalings import CROSSINGS, SCALINGS
 from schemas.scores import SCORES
 from schemas.shards import SHARDS
 from schemas.subsets import SUBSETS
@@ -18,4 +19,6 @@ TABLES = {
     "contamination": CONTAMINATION,
     "subsets": SUBSETS,
     "rankings": RANKINGS,
+    "scalings": SCALINGS,
+    "crossings": CROSSINGS,
 }

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import as_completed
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,6 @@ from pipeline.demo.server import ProxyServer
 from pipeline.demo.site import Site
 from pipeline.download import DownloadConfig
 from pipeline.download import run as download
-from pipeline.evaluate import EvaluateConfig
-from pipeline.evaluate import run as evaluate
 from pipeline.extract import ExtractConfig
 from pipeline.extract import run as extract
 from pipeline.filter import FilterConfig
@@ -34,16 +31,15 @@ from pipeline.metadata.files import metadata_files
 from pipeline.metadata.read import read_batches
 from pipeline.pool import PoolConfig
 from pipeline.pool import run as pool
-from pipeline.progress import progress
 from pipeline.rank import RankConfig
 from pipeline.rank import run as rank
+from pipeline.rank.running import train_and_evaluate
 from pipeline.report import ReportConfig
 from pipeline.report import run as report
 from pipeline.score import ScoreConfig
 from pipeline.score import run as score
 from pipeline.train import TrainConfig
 from pipeline.train import run as train
-from pipeline.workers import worker_processes
 from schemas.errors import UserError
 from schemas.scores import CLIP_COLUMN
 
@@ -199,20 +195,7 @@ def _train_and_evaluate(config: "DemoConfig", at: Layout, web: Generated, subset
         for seed in range(config.seeds)
         for subset in subsets
     ]
-    with worker_processes(config.workers) as processes:
-        futures = [processes.submit(_train_one, settings, web.eval_sets) for settings in runs]
-        for future in progress(as_completed(futures), total=len(futures), label="train and evaluate", unit="run"):
-            future.result()
-
-
-def _train_one(settings: TrainConfig, eval_sets: str) -> None:
-    import torch
-
-    from pipeline.train.reference import run_folder
-
-    torch.set_num_threads(1)  # as many runs at once as there are cores: threads of one would take another's
-    train(settings)
-    evaluate(EvaluateConfig(model=run_folder(settings), eval=eval_sets))
+    train_and_evaluate(runs, web.eval_sets, workers=config.workers)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """evaluate: a reference model → zero-shot classification and retrieval, as a whole and item by item."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.manifest import Manifest
 from pipeline.options import StageConfig, option
@@ -12,7 +12,12 @@ class EvaluateConfig(StageConfig):
     """What `webpairs evaluate` takes. Beside FILE.jsonl goes FILE.items.npz, which `rank` reads."""
 
     model: str = option("folder of one run of `train`; every checkpoint in it is evaluated", metavar="RUN_DIR")
-    eval: str = option("folder of cls_NAME.parquet, ret_NAME.parquet and cls_ret_NAME.parquet", metavar="DIR")
+    eval: str = option(
+        "folder of evaluation sets: parquet files, image folders, or WebDatasets as CLIP_benchmark has them", metavar="DIR"
+    )
+    suite: Literal["all", "datacomp"] = option(
+        "all: whatever is in the folder; datacomp: DataComp's 38 sets, by their names there", "all"
+    )
     out: str | None = option(
         "results, one line per task and checkpoint (default: RUN_DIR/results.jsonl)", None, metavar="FILE.jsonl"
     )

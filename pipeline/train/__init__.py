@@ -19,11 +19,32 @@ class TrainConfig(StageConfig):
     model: str | None = option("open_clip name or one of ours (demo, micro), in place of the scale's own", None, metavar="NAME")
     filter_name: str | None = option("name of the filter in results, in place of the subset's file name", None, metavar="NAME")
     samples_seen: int | None = option("budget in samples, in place of the scale's own", None, metavar="N")
+    engine: Literal["native", "open_clip"] = option(
+        "native: our loop over the decoded pool; open_clip: reshard the subset and run open_clip's own trainer on it", "native"
+    )
+    loss: Literal["auto", "clip", "siglip"] = option("auto: siglip for a model with a logit bias, else clip", "auto")
+    batch_size: int | None = option(
+        "samples per optimiser step over all processes, in place of the scale's own", None, metavar="N"
+    )
+    accumulate: int = option(
+        "parts that a batch is computed in, for memory; the loss stays that of the whole batch", 1, metavar="N"
+    )
+    cooldown: float = option(
+        "share of the budget at whose end the rate falls linearly to 0; 0: constant to the end", 0.0, metavar="F"
+    )
+    checkpoints: tuple[float, ...] = option(
+        "shares of the budget at which the model is saved (default: the scale's)", (), metavar="F"
+    )
     device: str = option("auto, cpu, cuda or cuda:N", "auto")
     precision: Literal["fp32", "bf16"] = option("arithmetic: fp32, or bf16 autocast over float32 weights", "fp32")
     decoded: str | None = option(
         "local folder of the decoded pool, shared by all runs (default: OUT/_decoded)", None, metavar="DIR", affects_output=False
     )
+    state_every_s: float = option(
+        "seconds between the states that a killed run goes on from", 600.0, metavar="S", affects_output=False
+    )
+    tensorboard: bool = option("write TensorBoard's event files, too (extra `tensorboard`)", False, affects_output=False)
+    dry_run: bool = option("with --engine open_clip: print the commands and run nothing", False, affects_output=False)
     # Filled in by run: a run is not taken for done when the file at the subset's path has changed since.
     subset_sha256: str = field(default="")
 
