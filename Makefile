@@ -10,7 +10,7 @@ demo: .venv/runs ## the whole way once, on a generated small web: ends with the 
 	$(BIN)/webpairs demo --root demo
 
 test: .venv/develops dist/webpairs.zip ## all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/develops ## format, lint and types, checked
 	$(BIN)/ruff format --check

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ def warm_workers() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pyspark drops the socket that it reads results from while its file is still open: Python warns, nothing leaks."""
+    """Files with long tests go first, so that no process is left alone with one at the end."""
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
+            # pyspark drops the socket that it reads results from while its file is still open: Python warns, nothing leaks.
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"))
+    long = {item.path for item in items if item.get_closest_marker("slow") or "demo_root" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")
@@ -87,11 +91,20 @@ def s3_environment() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small demo that has run; told.txt is what it printed, command.txt how it was called."""
-    folder = tmp_path_factory.mktemp("demo")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all workers: the first that asks runs it, the others wait
+    folder = shared / "demo_root"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "command.txt").exists():
+            _run_demo(folder)
+    return folder
+
+
+def _run_demo(folder: Path) -> None:
     sizes = "--pairs 500 --seed-pairs 200 --eval-items 100 --seeds 2 --samples-seen 1280"
     command = f"demo --root {folder} {sizes}"
     ran = subprocess.run([sys.executable, "-m", "pipeline.cli", *command.split()], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (folder / "told.txt").write_text(ran.stdout)
     (folder / "command.txt").write_text(command)
-    return folder

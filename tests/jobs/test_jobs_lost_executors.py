@@ -62,6 +62,8 @@ SETTINGS = """
     spark.executor.heartbeatInterval 500ms
     spark.network.timeout 3s
     spark.network.timeoutInterval 500ms
+    spark.rpc.askTimeout 60s
+    spark.rpc.lookupTimeout 60s
     spark.storage.blockManagerHeartbeatTimeoutMs 3000
     spark.executor.memory 512m
     """
