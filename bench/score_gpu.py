@@ -38,7 +38,7 @@ class Card:
 def measure(card: Card, models: Sequence[str], few: Path, many: Path, place: Place) -> list[dict[str, Any]]:
     """A row per model: pairs per second from shards and from memory, shares of the limit and of the peak, how busy it was."""
     products = {"device": card.device, "precision": card.precision, "side": card.matrix_side, "seconds": card.matrix_s}
-    peak = _alone("matrix_products", **products)["tflops"]
+    peak = alone("matrix_products", **products)["tflops"]
     return [_row(card, Load(model, few, many), place, peak) for model in models]
 
 
@@ -80,18 +80,18 @@ def nothing() -> dict[str, None]:
 def _row(card: Card, load: Load, place: Place, peak_tflops: float) -> dict[str, Any]:
     model, format_ = load.model, {"device": card.device, "precision": card.precision}
     weights = {"model": model, "pretrained": str(checkpoint(model)), "configs": str(configs())}
-    limit = _alone("in_memory", **weights, **format_, batch_size=card.batch_size, pairs=card.pairs_in_memory)
+    limit = alone("in_memory", **weights, **format_, batch_size=card.batch_size, pairs=card.pairs_in_memory)
     ours = webpairs("ours", "--device", card.device, "--precision", card.precision, batch_size=card.batch_size)
     small, out = once(ours, load.few, model, place)
     before = ours.share(out)
-    with _watched(place.scratch / "busy") as samples:
+    with watched(place.scratch / "busy") as samples:
         large, out = once(ours, load.many, model, place)
     run = difference(small, large, before, ours.share(out), pairs_in(load.many) - pairs_in(load.few))
     rate = run["pairs_per_s"]
     print(f"  {model} on {card.device}: {rate:,.0f} pairs/s, from memory {limit['pairs_per_s']:,.0f}", flush=True)
     return {
         "model": model,
-        "device": _alone("name", device=card.device)["name"],
+        "device": alone("name", device=card.device)["name"],
         "precision": card.precision,
         "pairs/s": rate,
         "from memory": limit["pairs_per_s"],
@@ -108,7 +108,8 @@ def _row(card: Card, load: Load, place: Place, peak_tflops: float) -> dict[str, 
     }
 
 
-def _alone(work: str, **arguments: Any) -> dict[str, Any]:
+def alone(work: str, **arguments: Any) -> dict[str, Any]:
+    """What bench.score_device answers for that work, in a process of its own. Raises SystemExit with its error."""
     command = [sys.executable, "-m", "bench.score_device", json.dumps({"work": work, **arguments})]
     ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if ran.returncode:
@@ -118,7 +119,7 @@ def _alone(work: str, **arguments: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _watched(path: Path) -> Iterator[Path]:
+def watched(path: Path) -> Iterator[Path]:
     """The GPU's utilisation, a sample per line, in a file; no file where the driver's tool is absent."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
