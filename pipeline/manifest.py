@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import platform
 import resource
 import time
 from collections import Counter
@@ -190,7 +191,7 @@ def peak_rss_bytes() -> int:
 
 def versions() -> dict[str, str]:
     """Versions of what a result may depend on, as installed here."""
-    found = {}
+    found = {"python": platform.python_version()}
     for name in ("webpairs", "pyarrow", "numpy", "torch", "open_clip_torch", "pyspark", "pillow"):
         try:
             found[name] = metadata.version(name)

@@ -1,9 +1,12 @@
 """Manifests → the account of the run: per stage its inputs, counts, time and memory; versions and configs."""
 
+import os
+import platform
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.manifest import InputReport, Manifest
+from pipeline.manifest import versions as installed
 from pipeline.report.funnel import counts_of
 from pipeline.report.read import FOLDERS, Root
 
@@ -40,6 +43,7 @@ def provenance(root: Root) -> dict[str, Any]:
         "last": times[-1] if times else None,
         "release": versions.get("webpairs", ""),
         "duration_s": sum(manifest.duration_s for manifest in root.manifests),
+        "here": {"webpairs": installed()["webpairs"], "python": platform.python_version(), "machine": _machine()},
         "versions": sorted((name, value) for name, value in versions.items() if value != "not installed"),
         "configs": [(m.stage, m.config_hash, _settings(m, root.path.rstrip("/"))) for m in shown],
     }
@@ -53,6 +57,12 @@ def _settings(manifest: Manifest, root: str) -> list[tuple[str, str]]:
         for name, value in said.items()
         if value is not None and value is not False and value not in ([], "")
     ]
+
+
+def _machine() -> str:
+    """The kind of this machine, without its name: Linux x86_64, 4 cores."""
+    cores = os.cpu_count() or 1
+    return f"{platform.system()} {platform.machine()}, {cores} {'core' if cores == 1 else 'cores'}"
 
 
 def _account(stage: str, manifests: tuple[Manifest, ...]) -> Account:

@@ -132,9 +132,8 @@ def draw_histogram(figure: "Figure", kept: np.ndarray, dropped: np.ndarray, thre
     """Draw the two as bars, at most 60 of them over the range that holds pairs."""
     axes = figure.subplots()
     edges, low, high = merged(kept, dropped, threshold)
-    widths = np.diff(edges)
-    axes.bar(edges[:-1], low, widths, align="edge", color=BLUE, linewidth=0, label="kept")
-    axes.bar(edges[:-1], high, widths, align="edge", bottom=low, color=MUTED, alpha=0.38, linewidth=0, label="dropped")
+    axes.stairs(low, edges, fill=True, color=BLUE, linewidth=0, label="kept")
+    axes.stairs(low + high, edges, baseline=low, fill=True, color=MUTED, alpha=0.38, linewidth=0, label="dropped")
     if threshold is not None:
         axes.axvline(threshold, color=ORANGE, linewidth=1.4)
         axes.annotate(

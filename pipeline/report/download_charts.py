@@ -1,4 +1,4 @@
-"""What became of the downloads → plots as SVG: outcomes, success by top-level domain, success over the shards."""
+"""Counts → plots as SVG, a bar each: download outcomes, success by top-level domain, languages; and success over the shards."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,6 +37,20 @@ def outcome_bars(outcomes: Sequence[Outcome]) -> Markup:
         axes.set_xticks([])
 
     return draw_svg(lambda figure: draw(figure.subplots()), (_HALF_IN, _height_in(bars)), label)
+
+
+def counted_bars(counts: Sequence[tuple[str, int]], of: str, *, muted: Sequence[str] = ()) -> Markup:
+    """One bar per name, as long as its number of pairs, with its share of them all; those named in `muted` are grey."""
+    total = sum(pairs for _, pairs in counts)
+    label = f"{of}: " + ", ".join(f"{name} {share(pairs, total)}" for name, pairs in counts)
+
+    def draw(axes: "Axes") -> None:
+        said = [(name, pairs, f"{pairs:,} ({share(pairs, total)})", MUTED if name in muted else BLUE) for name, pairs in counts]
+        _draw_bars(axes, said)
+        axes.set_xlim(0, 1.42 * max(1, *(pairs for _, pairs in counts)))  # room for the numbers
+        axes.set_xticks([])
+
+    return draw_svg(lambda figure: draw(figure.subplots()), (_HALF_IN, _height_in(counts)), label)
 
 
 def domain_bars(domains: Sequence[Domain]) -> Markup:

@@ -14,7 +14,7 @@ from pipeline import io
 from pipeline.samples import IMAGE_SUFFIXES, split_name
 
 THUMBNAIL_PX = 144
-QUALITY = 80
+QUALITY = 70
 MOST_PIXELS = 50_000_000  # a stored image is far smaller; more is damage or malice
 MOST_BYTES = 64_000_000
 

@@ -96,6 +96,21 @@ def _line(row: Row) -> dict[str, Any]:
         "gain_high": signed(100 * row["difference_high"]) if compared else "",
         "p": p_text(row["p_better_than_no_filter"]),
         "verdict": verdict(row),
+        "control": _control(row),
+    }
+
+
+def _control(row: Row) -> dict[str, str] | None:
+    """The comparison with the random subset of the filter's size; None where `rank` made none."""
+    if row.get("control") is None or row["control_difference"] is None:
+        return None
+    low, high = row["control_difference_low"], row["control_difference_high"]
+    return {
+        "name": row["control"],
+        "gain": signed(100 * row["control_difference"]),
+        "interval": "–" if low is None else f"{signed(100 * low)} to {signed(100 * high)}",
+        "p": p_text(row["p_better_than_control"]),
+        "verdict": row["control_verdict"] or "–",
     }
 
 

@@ -24,8 +24,13 @@ FOLDERS = {
     "score": "4_scores",
     "filter": "5_subsets",
     "train": "6_models",
+    "evaluate": "6_models",
     "rank": "7_ranking",
 }
+
+_RUNS = "6_models/*/*/*"
+_MANIFESTS = (f"*/{MANIFEST_NAME}", f"{_RUNS}/{MANIFEST_NAME}")
+_RESULTS = (f"{_RUNS}/results.json",)  # the account that `evaluate` writes beside results.jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,8 @@ class Root:
     path: str
     manifests: tuple[Manifest, ...] = ()
     folders: dict[str, Manifest] = field(default_factory=dict)  # of the manifests, those that stand in a folder of the root
+    results: dict[str, Manifest] = field(default_factory=dict)  # those of `evaluate`, by its results.jsonl
+    of_subsets: dict[str, Manifest] = field(default_factory=dict)  # those of `filter`, by the subset's name
     subsets: tuple[Subset, ...] = ()
     score_files: tuple[str, ...] = ()
     ranking: tuple[dict[str, Any], ...] = ()
@@ -70,11 +77,15 @@ def read_root(path: str) -> Root:
     subsets = sorted(
         (_read_subset(name) for name in _files(path, "5_subsets", ".npy")), key=lambda s: (s.name != BASELINE, s.name)
     )
-    folders = _read_manifests(path)
+    folders = {name.rpartition("/")[0]: made for name, made in _read_manifests(path, _MANIFESTS).items()}
+    results = {f"{name}l": made for name, made in _read_manifests(path, _RESULTS).items()}
+    of_subsets = {subset.name: made for subset in subsets if (made := _manifest_of(subset))}
     root = Root(
         path=path,
-        manifests=(*folders.values(), *filter(None, (_manifest_of(subset) for subset in subsets))),
+        manifests=(*folders.values(), *results.values(), *of_subsets.values()),
         folders=folders,
+        results=results,
+        of_subsets=of_subsets,
         subsets=tuple(subsets),
         score_files=tuple(_files(path, "4_scores", ".parquet")),
         ranking=_read_ranking(io.join(path, "7_ranking", "ranking.parquet"), subsets),
@@ -92,16 +103,15 @@ def _files(root: str, folder: str, suffix: str) -> list[str]:
     return io.list_files(path, suffix) if io.exists(path) else []
 
 
-def _read_manifests(root: str) -> dict[str, Manifest]:
-    """Folder, relative to the root → the manifest that stands in it."""
+def _read_manifests(root: str, patterns: Sequence[str]) -> dict[str, Manifest]:
+    """File, relative to the root → the manifest that it is."""
     fs, folder = io.arrow_filesystem(root)
     folder = folder.rstrip("/")
-    found = [p for depth in ("*", "6_models/*/*/*") for p in sorted(fs.glob(f"{folder}/{depth}/{MANIFEST_NAME}"))]
+    found = [path for pattern in patterns for path in sorted(fs.glob(f"{folder}/{pattern}"))]
     manifests = {}
     for path in found:
         try:
-            name = path.removesuffix(f"/{MANIFEST_NAME}").removeprefix(f"{folder}/")
-            manifests[name] = manifest_from_json(fs.cat_file(path))
+            manifests[path.removeprefix(f"{folder}/")] = manifest_from_json(fs.cat_file(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: not a manifest ({error}); run the stage that made this folder again") from error
     return manifests
@@ -125,8 +135,15 @@ def _read_ranking(path: str, subsets: Sequence[Subset]) -> tuple[dict[str, Any],
     if not io.exists(path):
         return ()
     made = {subset.name: subset.made for subset in subsets}
-    rows = _read_table(path, RANKINGS.names).to_pylist()
+    wanted = [field.name for field in RANKINGS if not field.nullable]
+    known = dict.fromkeys(RANKINGS.names)  # columns that an older release did not write are null
+    rows = [known | row for row in _read_table(path, wanted, RANKINGS.names).to_pylist()]
     return tuple({**row, "is_random": is_random(row["filter"], made.get(row["filter"], {}))} for row in rows)
+
+
+def read_rows(path: str, columns: list[str]) -> list[dict[str, Any]]:
+    """The rows of a table; none where the file is not there. Raises UserError where it is no table with these columns."""
+    return _read_table(path, columns).to_pylist() if io.exists(path) else []
 
 
 def _read_truth(path: str) -> dict[str, Truth]:
@@ -148,10 +165,12 @@ def _read_truth_of_filters(path: str) -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def _read_table(path: str, columns: list[str]) -> pa.Table:
+def _read_table(path: str, columns: Sequence[str], also: Sequence[str] = ()) -> pa.Table:
+    """The columns, and those of `also` that are there."""
     try:
         with io.open_read(path) as file:
-            return pq.read_table(file).select(columns)
+            table = pq.read_table(file)
+        return table.select([*columns, *(name for name in also if name in table.column_names and name not in columns)])
     except (pa.ArrowException, KeyError) as error:
         raise UserError(f"{path}: not the table it should be ({error}); run the stage that made it again") from error
 

@@ -1,4 +1,4 @@
-"""4_scores and the subsets → score histograms and a sample of kept and dropped pairs per filter, in one pass over the rows."""
+"""4_scores and the subsets → histograms of scores, sampled and borderline pairs per filter, in one pass over the rows."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,13 +24,18 @@ _SHOWN = ("uid", "url", "text", "key", "shard")
 
 @dataclass
 class View:
-    """One filter's share of the scores: histograms by column, (BINS,) int64 of kept and of dropped pairs, and sampled rows."""
+    """One filter's share of the scores: histograms by column, (BINS,) int64 of kept and of dropped pairs, and chosen rows.
+
+    Where the filter sets a threshold on a score, `border_kept` and `border_dropped` are the rows nearest to it, nearest first.
+    """
 
     subset: Subset | None  # None: no filter has run, every pair counts as kept
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     dropped: dict[str, np.ndarray] = field(default_factory=dict)
     kept_pairs: list[dict[str, Any]] = field(default_factory=list)
     dropped_pairs: list[dict[str, Any]] = field(default_factory=list)
+    border_kept: list[dict[str, Any]] = field(default_factory=list)
+    border_dropped: list[dict[str, Any]] = field(default_factory=list)
     n_pairs: int = 0
 
 
@@ -50,7 +55,14 @@ def scan(files: Sequence[str], subsets: Sequence[Subset], pairs: int) -> tuple[V
             _count(view.dropped, batch, ~is_kept)
             view.kept_pairs = _sample(view.kept_pairs, batch, is_kept, uids["f0"], pairs)
             view.dropped_pairs = _sample(view.dropped_pairs, batch, ~is_kept, uids["f0"], pairs)
+            _add_border(view, batch, is_kept, uids["f0"], pairs)
     return views
+
+
+def border_of(view: View) -> tuple[str, float] | None:
+    """The score column that the filter cuts, and where; of several the first. None where it cuts none that was scanned."""
+    cuts = ((column, threshold_of(view, column)) for column in view.kept)
+    return next(((column, threshold) for column, threshold in cuts if threshold is not None), None)
 
 
 def rows_of(files: Sequence[str], uids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -58,8 +70,8 @@ def rows_of(files: Sequence[str], uids: Iterable[str]) -> dict[str, dict[str, An
     wanted = pa.array(sorted(set(uids)), pa.string())
     found: dict[str, dict[str, Any]] = {}
     for _, batch in _batches(files) if len(wanted) else ():
-        for row in batch.filter(pc.is_in(batch["uid"], wanted)).to_pylist():
-            found.setdefault(row["uid"], {**dict.fromkeys(_SHOWN), **row})
+        for row in _rows(batch, np.flatnonzero(pc.is_in(batch["uid"], wanted))):
+            found.setdefault(row["uid"], row)
     return found
 
 
@@ -122,6 +134,26 @@ def _sample(
 ) -> list[dict[str, Any]]:
     at = np.flatnonzero(chosen)
     at = at[np.argsort(high[at], kind="stable")[:pairs]]
-    # DataComp's own metadata has neither key nor shard.
-    rows = [{**dict.fromkeys(_SHOWN), **row} for row in batch.take(pa.array(at)).to_pylist()]
-    return heapq.nsmallest(pairs, [*found, *rows], key=lambda row: (row["uid"], str(row["key"] or "")))
+    return heapq.nsmallest(pairs, [*found, *_rows(batch, at)], key=lambda row: (row["uid"], str(row["key"] or "")))
+
+
+def _add_border(view: View, batch: pa.RecordBatch, is_kept: np.ndarray, high: np.ndarray, pairs: int) -> None:
+    """Pairs kept, and pairs below the threshold, that lie nearer to it than those found so far; not what other rules drop."""
+    cut = border_of(view)
+    if cut is None or not pairs:
+        return
+    column, threshold = cut
+    scores = batch.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
+
+    def nearest(found: list[dict[str, Any]], chosen: np.ndarray) -> list[dict[str, Any]]:
+        at = np.flatnonzero(chosen)
+        at = at[np.lexsort((high[at], np.abs(scores[at] - threshold)))[:pairs]]
+        return heapq.nsmallest(pairs, [*found, *_rows(batch, at)], key=lambda row: (abs(row[column] - threshold), row["uid"]))
+
+    view.border_kept = nearest(view.border_kept, is_kept & np.isfinite(scores))
+    view.border_dropped = nearest(view.border_dropped, ~is_kept & (scores < threshold))
+
+
+def _rows(batch: pa.RecordBatch, at: np.ndarray) -> list[dict[str, Any]]:
+    """The rows at these places, with all that a card shows: DataComp's own metadata has neither key nor shard."""
+    return [{**dict.fromkeys(_SHOWN), **row} for row in batch.take(pa.array(at)).to_pylist()]

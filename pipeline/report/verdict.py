@@ -64,9 +64,9 @@ def _claim(best: Row, rows: Sequence[Row]) -> str:
     }[verdict(best)]
 
 
-def signed(points: float) -> str:
+def signed(points: float, digits: int = 1) -> str:
     """A difference with its sign, minus as a minus sign and not a hyphen."""
-    return f"{points:+.1f}".replace("-", "−")
+    return f"{points:+.{digits}f}".replace("-", "−")
 
 
 def p_equals(p: float | None) -> str:
@@ -82,6 +82,8 @@ def _where(row: Row) -> str:
 
 
 def _controls(best: Row, final: Sequence[Row], rows: Sequence[Row]) -> str:
+    if best.get("control_difference") is not None:
+        return _against_control(best)
     same = ("scale", "model", "task", "metric")
     others = [r for r in final if r["is_random"] and all(r[k] == best[k] for k in same)]
     own = [r for r in others if best["filter"] in r["filter"] or r["rows"] == best["rows"]] or others
@@ -90,3 +92,15 @@ def _controls(best: Row, final: Sequence[Row], rows: Sequence[Row]) -> str:
     does = {"better": "beats it too", "tie": "ties", "worse": "does worse"}.get(verdict(own[0]), "was not compared")
     kind = "a random subset of the same size" if own[0]["rows"] == best["rows"] else "a random subset"
     return f"; {kind} {does}"
+
+
+def _against_control(best: Row) -> str:
+    """The comparison that `rank` made with the random subset of the filter's size."""
+    low, high = signed(100 * best["control_difference_low"]), signed(100 * best["control_difference_high"])
+    by = f"{signed(100 * best['control_difference'])} points (95 % interval {low} to {high}; "
+    by += f"p {p_equals(best['p_better_than_control'])})"
+    return {
+        "better": f"; it beats a random subset of its size by {by.lstrip('+')}",
+        "worse": f"; a random subset of its size is better: {by}",
+        "tie": f"; it cannot be told from a random subset of its size: {by}",
+    }[best["control_verdict"]]

@@ -14,7 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pipeline.manifest import InputReport, Manifest, to_json
+from pipeline.report import ReportConfig, run
+from schemas.columns import STRINGS
 from schemas.rankings import RANKINGS
+from schemas.scalings import CROSSINGS, SCALINGS
 from schemas.scores import SCORES, clip_column
 from schemas.subsets import uids_to_array
 
@@ -120,6 +123,7 @@ def ranking_rows() -> Iterator[dict]:
                     "n_seeds": 3, "mean": mean, "sd": 0.011, "ci_low": mean - 0.021, "ci_high": mean + 0.017,
                     "p_better_than_no_filter": {"no_filter": None, "clip_score": 0.0004}.get(name, 0.21),
                     "rows": size[name], "repeats": seen / size[name], **compared(name, gain * seen / 32_000),
+                    **controlled(name, (gain + 0.012) * seen / 32_000),
                 }  # fmt: skip
 
 
@@ -128,6 +132,16 @@ def compared(name: str, gain: float) -> dict:
         return {"difference": None, "difference_low": None, "difference_high": None, "verdict": None}
     said = "better" if gain > 0.08 else "tie"
     return {"difference": gain, "difference_low": gain - 0.03, "difference_high": gain + 0.025, "verdict": said}
+
+
+def controlled(name: str, gain: float) -> dict:
+    """clip_score against the random subset of its size."""
+    if name != "clip_score":
+        return dict.fromkeys(column for column in RANKINGS.names if "control" in column)
+    return {
+        "control": "random_clip_score", "control_difference": gain, "control_difference_low": gain - 0.03,
+        "control_difference_high": gain + 0.025, "p_better_than_control": 0.002, "control_verdict": "better",
+    }  # fmt: skip
 
 
 def write_ranking(root: Path, rows: list[dict]) -> None:
@@ -162,9 +176,56 @@ def write_copies(root: Path, rows: list[dict]) -> None:
     pq.write_table(pa.table(columns), root / "4_duplicates" / "00000.parquet")
 
 
+def write_census(root: Path, rows: list[dict]) -> None:
+    """Candidates of which every tenth opts out by robots and every fifteenth by reservation; the pool: those that do neither."""
+    deeds = [None, "https://creativecommons.org/licenses/by/4.0/", "https://elsewhere.example/terms", ""]
+    table = pa.table(
+        {
+            "uid": [row["uid"] for row in rows],
+            "robots": pa.array([["noai"] if i % 10 == 0 else ["follow"] for i in range(len(rows))], STRINGS),
+            "tdm_reserved": pa.array([True if i % 15 == 0 else None for i in range(len(rows))], pa.bool_()),
+            "license_url": pa.array([deeds[i % 4] for i in range(len(rows))], pa.string()),
+        }
+    )
+    pool = table.filter(pa.array([i % 10 != 0 and i % 15 != 0 for i in range(len(rows))]))
+    languages = pa.array([["en", "de", None][min(2, i % 4)] for i in range(len(pool))], pa.string())
+    pq.write_table(table, root / "1_candidates" / "a.parquet", row_group_size=50)
+    pq.write_table(pool.append_column("lang", languages), root / "2_pool" / "a.parquet")
+
+
+def scaling_row(name: str, a: float, alpha: float, **more: object) -> dict:
+    """A fit over five points of compute, the curve that it says, and a prediction of the last."""
+    compute = [1e3 * 4.0**n for n in range(5)]
+    curve = [1e3 * 2.0**n for n in range(11)]
+    errors = [a * c**-alpha for c in curve]
+    return {
+        "filter": name, "scale": "demo+micro", "model": "envelope", "task": "average", "metric": "main_metric", "n_points": 5,
+        "n_seeds": 3, "compute_unit": "samples", "form": "power", "a": a, "alpha": alpha, "e_inf": 0.0, "alpha_low": alpha - 0.01,
+        "alpha_high": alpha + 0.01, "points_compute": compute, "points_error": [a * c**-alpha for c in compute],
+        "curve_compute": curve, "curve_error": errors, "curve_low": [0.9 * e for e in errors],
+        "curve_high": [1.1 * e for e in errors], "held_out_compute": compute[-1], "held_out_error": a * compute[-1] ** -alpha,
+        "predicted": a * compute[-1] ** -alpha + 0.01, "predicted_low": 0.2, "predicted_high": 0.9, "repeats": 12.5, **more,
+    }  # fmt: skip
+
+
+def crossing_row(**more: object) -> dict:
+    return {
+        "before": "basic_filter", "after": "clip_score", "model": "envelope", "task": "average", "metric": "main_metric",
+        "compute_unit": "samples", "compute": 40_000.0, "compute_low": 9_000.0, "compute_high": 200_000.0, "probability": 0.87,
+        "extrapolated": False, **more,
+    }  # fmt: skip
+
+
+def write_scalings(root: Path) -> None:
+    rows = [scaling_row(name, 2.0, 0.12 + 0.02 * n) for n, name in enumerate(("no_filter", "clip_score", "random_clip_score"))]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCALINGS), root / "7_ranking" / "scalings.parquet")
+    pq.write_table(pa.Table.from_pylist([crossing_row()], schema=CROSSINGS), root / "7_ranking" / "crossings.parquet")
+
+
 def build(root: Path, rows: list[dict]) -> Path:
     """Everything that the stages would leave, for these pairs."""
     write_manifests(root)
+    write_census(root, rows)
     write_shards(root, rows)
     write_scores(root, rows)
     good = [row for row in rows if row[COLUMN] >= 0.3]
@@ -178,6 +239,7 @@ def build(root: Path, rows: list[dict]) -> Path:
     )
     write_copies(root, rows)
     write_ranking(root, list(ranking_rows()))
+    write_scalings(root)
     write_truth(root, rows)
     return root
 
@@ -186,6 +248,14 @@ def build(root: Path, rows: list[dict]) -> Path:
 def whole_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root in which every stage has run, shared by tests that only read it."""
     return build(tmp_path_factory.mktemp("whole"), pairs(400))
+
+
+@pytest.fixture(scope="session")
+def whole_page(whole_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its report, written once."""
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    run(ReportConfig(root=str(whole_root), out=str(out)))
+    return out
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pipeline.report import ReportConfig, run
 from schemas.errors import UserError
 from schemas.subsets import SUBSET_DTYPE
 
-SECTIONS = ["funnel", "ranking", "filters", "copies", "scores", "pairs", "stages", "provenance"]
+SECTIONS = ["funnel", "ranking", "scaling", "pool", "filters", "copies", "pairs", "stages", "provenance"]
 
 
 class Page(HTMLParser):
@@ -45,8 +45,8 @@ def report(root: Path, out: Path, **options) -> str:
 
 
 @pytest.fixture(scope="module")
-def html(whole_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return report(whole_root, tmp_path_factory.mktemp("out") / "report.html")
+def html(whole_page: Path) -> str:
+    return whole_page.read_text("utf-8")
 
 
 def test_every_section_is_there_and_filled(html):
@@ -76,7 +76,9 @@ def test_the_first_sentence_names_the_winner_and_the_control(html):
         "clip_score beats no_filter by 9.0 points (95 % interval +6.0 to +11.5; p < 0.001; 51.0 against 42.0 %)"
         in Page(html).text
     )
-    assert "a random subset of the same size ties." in Page(html).text
+    said = "it beats a random subset of its size by 10.2 points (95 % interval +7.2 to +12.7; p = 0.002)."
+    assert said in Page(html).text
+    assert "clip_score random_clip_score +10.2 +7.2 to +12.7 0.002 better" in Page(html).text
 
 
 def test_the_funnel_tells_counts_shares_and_reasons(html):
@@ -89,17 +91,23 @@ def test_the_funnel_tells_counts_shares_and_reasons(html):
 
 def test_the_gallery_shows_as_many_pairs_as_asked_for(whole_root, tmp_path):
     html = report(whole_root, tmp_path / "r.html", pairs=5)
-    page = Page(html[html.index('id="pairs"') :])
+    page = Page(html[html.index('<section id="pairs">') :])
     images = [attrs["src"] for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 5 + 2 * 10  # no_filter drops nothing
+    assert len(images) == 5 + 2 * 10 + 5  # no_filter drops nothing, and one filter cuts a score
     assert sum(map(len, images)) < 6_000_000
 
 
 def test_the_threshold_stands_on_the_filter_that_has_one_and_no_other(html):
-    section = html[html.index('<section id="scores">') : html.index('<section id="pairs">')]
-    drawn = [figure for figure in section.split("<figure>")[1:] if ">0.300<" in figure]
+    section = html[html.index('<section id="pairs">') : html.index('<section id="stages">')]
+    drawn = [panel for panel in section.split('<div class="panel"')[1:] if ">0.300<" in panel]
     assert len(drawn) == 1
-    assert "clip_score" in drawn[0]
+    assert "<h3>clip_score</h3>" in drawn[0]
+    assert "Nearest the threshold of 0.3 on clip_demo_similarity_score" in drawn[0]
+
+
+def test_only_the_styles_of_the_page_are_its_own_and_no_script_is_allowed(html):
+    (policy,) = [attrs["content"] for tag, attrs in Page(html).tags if "Content-Security-Policy" in attrs.values()]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def test_the_account_lists_inputs_that_failed(html):

@@ -74,6 +74,28 @@ def test_the_headline_says_when_the_random_subset_wins_too():
     assert headline(lucky).endswith("a random subset of the same size beats it too.")
 
 
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("better", "; it beats a random subset of its size by 4.0 points (95 % interval +1.0 to +7.0; p = 0.020)."),
+        ("tie", "; it cannot be told from a random subset of its size: +4.0 points (95 % interval +1.0 to +7.0; p = 0.020)."),
+        ("worse", "; a random subset of its size is better: +4.0 points (95 % interval +1.0 to +7.0; p = 0.020)."),
+    ],
+)
+def test_the_headline_tells_the_comparison_with_a_random_subset_that_rank_made(verdict, said):
+    made = {
+        "control": "random_clip_score", "control_difference": 0.04, "control_difference_low": 0.01,
+        "control_difference_high": 0.07, "p_better_than_control": 0.02, "control_verdict": verdict,
+    }  # fmt: skip
+    rows = [r | made if r["filter"] == "clip_score" else r for r in ROWS]
+    assert headline(rows).endswith(said)
+    (scale,) = scales(rows)
+    assert scale.averages[0].lines[0]["control"] == {
+        "name": "random_clip_score", "gain": "+4.0", "interval": "+1.0 to +7.0", "p": "0.020", "verdict": verdict,
+    }  # fmt: skip
+    assert scale.averages[0].lines[1]["control"] is None
+
+
 def test_without_a_baseline_nothing_is_claimed():
     assert "no no_filter run to compare with" in headline([row("clip_score", 0.5, None, None)])
     assert headline([]) == ""
