@@ -1,23 +1,27 @@
-"""One shard → its images as raw uint8 and its uids and captions: what is decoded once and read by every run."""
+"""One shard → its images as raw uint8, its uids and tokens: what is decoded once and read by every run."""
 
-import io as bytes_io
-import warnings
+import hashlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+import torch
 
 from pipeline import io
 from pipeline.manifest import InputReport, PartReport
 from pipeline.options import StageConfig, option
-from pipeline.samples import Dropped, TarReader, pair_of, read_sidecar
+from pipeline.samples import Dropped, Pair, Sample, TarReader, pair_of, read_sidecar
+from pipeline.score.decoding.pixels import BrokenImageError, decode, prepare, recipe_of
 from pipeline.stage import Part, PartFolder
+from pipeline.train.decode_captions import Tokenizer, tokens_of
 from schemas.errors import UserError
 
-_ROWS = pa.schema([pa.field("uid", pa.string(), False), pa.field("text", pa.string(), False)])
+_ROWS = pa.schema([pa.field("uid", pa.string(), False), pa.field("tokens", pa.list_(pa.int32()), False)])
+_ROWS_AT_ONCE = 512  # captions that are tokenized together, and a row group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,47 +31,119 @@ class DecodeConfig(StageConfig):
     image_size_px: int = option("side of the square images")
 
 
-def decode_shard(config: DecodeConfig, part: Part, folder: PartFolder) -> PartReport:
-    """Write {shard}.u8, n × (H, W, 3) bytes, and {shard}.rows with uid and text of the same n samples, in the tar's order."""
+def decode_shard(config: DecodeConfig, part: Part, folder: PartFolder, *, tokenizer: Tokenizer | None = None) -> PartReport:
+    """Write {shard}.u8, n × (H, W, 3) bytes, and {shard}.rows, parquet of uid and tokens of these n samples, in the tar's order.
+
+    Without a tokenizer the tokens are empty lists. The report's facts have `rows` and the SHA-256 of either file. Raises
+    UserError for a tar of which nothing can be read.
+    """
     (path,) = part.inputs
     sidecar = read_sidecar(path, ("uid", "caption"))
-    rows: list[dict[str, str]] = []
     drops: Counter[str] = Counter()
-    with io.open_read(path) as file, folder.open(f"{part.name}.u8") as pixels, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of oddities in images that it reads all the same
+    pixels_hash = hashlib.sha256()
+    with (
+        io.open_read(path) as file,
+        folder.open(f"{part.name}.u8") as pixels,
+        _Rows(folder, part, tokenizer) as rows,
+        _one_thread(),
+    ):
         reader = TarReader(file)
-        for sample in reader:
-            pair = pair_of(sample, sidecar.get(sample.key, {}))
-            image = None if isinstance(pair, Dropped) else decode_image(pair.image, config.image_size_px)
-            if isinstance(pair, Dropped) or image is None:
-                drops[f"dropped_{pair.reason}" if isinstance(pair, Dropped) else "dropped_broken_image"] += 1
+        for sample in _samples(reader, path):
+            seen = _seen(pair_of(sample, sidecar.get(sample.key, {})), config.image_size_px)
+            if isinstance(seen, Dropped):
+                drops[f"dropped_{seen.reason}"] += 1
                 continue
-            pixels.write(image.tobytes())
-            rows.append({"uid": pair.uid, "text": pair.caption})
-    if reader.damage and not rows:
+            pair, image = seen
+            pixels.write(image.data)
+            pixels_hash.update(image.data)
+            rows.add(pair)
+    if reader.damage and not rows.count:
         raise UserError(f"{path}: not a readable tar ({reader.damage})")
-    with folder.open(f"{part.name}.rows") as file:
-        pq.write_table(pa.Table.from_pylist(rows, _ROWS), file)
-    total = len(rows) + sum(drops.values())
+    total = rows.count + sum(drops.values())
     status = InputReport(path=path, status="partial" if reader.damage else "ok", error=reader.damage, rows=total)
-    return PartReport(name=part.name, counts={"rows_in": total, "rows_out": len(rows), **drops}, inputs=(status,))
+    facts = {"rows": rows.count, "pixels_sha256": pixels_hash.hexdigest(), "rows_sha256": rows.sha256}
+    counts = {"rows_in": total, "rows_out": rows.count, **drops}
+    return PartReport(name=part.name, counts=counts, inputs=(status,), facts=facts)
+
+
+def _samples(reader: TarReader, path: str) -> Iterator[Sample]:
+    """Of a tar on this machine headers are read for themselves, which takes a fraction of tarfile's time."""
+    if not io.is_local(path):
+        return iter(reader)
+    return (located.read(reader.file.fileno()) for located in reader.located())
 
 
 def decode_image(content: bytes | None, side_px: int) -> np.ndarray | None:
-    """(side, side, 3) uint8: short side resized (bicubic), centre crop; None for what Pillow cannot read.
+    """(side, side, 3) uint8: short side resized (bicubic), centre crop; None for what cannot be decoded, or would take too long.
 
     The same as open_clip's evaluation transform up to its normalisation, but for palette images: those it resizes before their
     colours are looked up, hence without interpolation.
     """
+    return _decoded(content or b"", side_px, exact=True)
+
+
+def decode_fast(content: bytes | None, side_px: int) -> np.ndarray | None:
+    """The same within 0.01 grey levels on average, in a half to a fifth of the time: resized by torch, as `score` does."""
+    return _decoded(content or b"", side_px, exact=False)
+
+
+def _decoded(content: bytes, side_px: int, *, exact: bool) -> np.ndarray | None:
     try:
-        with Image.open(bytes_io.BytesIO(content or b"")) as opened:
-            image = opened.convert("RGB")
-    except Exception:  # noqa: BLE001 - whatever Pillow's decoders raise on hostile bytes, the sample is counted and left out
+        seen = prepare(decode(content), recipe_of({"size": side_px}, exact=exact))
+    except (BrokenImageError, MemoryError):
         return None
-    width, height = image.size
-    short = min(width, height)
-    size = (int(side_px * width / short), int(side_px * height / short))
-    if size != image.size:
-        image = image.resize(size, Image.Resampling.BICUBIC)
-    left, top = round((size[0] - side_px) / 2), round((size[1] - side_px) / 2)
-    return np.asarray(image.crop((left, top, left + side_px, top + side_px)))
+    return np.ascontiguousarray(seen)
+
+
+def _seen(pair: Pair | Dropped, side_px: int) -> tuple[Pair, np.ndarray] | Dropped:
+    if isinstance(pair, Dropped):
+        return pair
+    image = decode_fast(pair.image, side_px)
+    return Dropped(pair.key, "broken_image") if image is None else (pair, image)
+
+
+class _Rows:
+    """Writes uids and tokens, some hundred at a time. When closed it has the file's SHA-256."""
+
+    def __init__(self, folder: PartFolder, part: Part, tokenizer: Tokenizer | None) -> None:
+        self._name = folder.path(f"{part.name}.rows")
+        self._file = folder.open(f"{part.name}.rows")
+        self._writer = pq.ParquetWriter(self._file, _ROWS, compression="zstd")
+        self._tokenizer = tokenizer
+        self._held: list[Pair] = []
+        self.count, self.sha256 = 0, ""
+
+    def __enter__(self) -> "_Rows":
+        return self
+
+    def add(self, pair: Pair) -> None:
+        """The next row."""
+        self._held.append(pair)
+        self.count += 1
+        if len(self._held) == _ROWS_AT_ONCE:
+            self._write()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self._write()
+        self._writer.close()
+        self._file.close()
+        self.sha256 = hashlib.sha256(io.read_bytes(self._name)).hexdigest()
+
+    def _write(self) -> None:
+        texts = [pair.caption for pair in self._held]
+        tokens = [[]] * len(texts) if self._tokenizer is None else list(tokens_of(self._tokenizer, texts))
+        uids = pa.array([pair.uid for pair in self._held], pa.string())
+        self._writer.write_table(pa.table([uids, pa.array(tokens, _ROWS.field("tokens").type)], schema=_ROWS))
+        self._held = []
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch resize in this thread: an image is too small to be shared out, and shards are decoded side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
