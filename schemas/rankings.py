@@ -1,4 +1,4 @@
-"""rankings: what `rank` says of each filter, one row per filter, scale, samples seen, task and metric."""
+"""rankings and pairs: what `rank` says of each filter on each task, and of every two filters on the average."""
 
 import pyarrow as pa
 
@@ -36,5 +36,37 @@ RANKINGS = table(
             pa.string(),
             "better or worse (interval beside 0, corrected p of that side below 0.05), else tie; null for no_filter",
         ),
+        column("control", pa.string(), "the random subset of the same size that it is compared with; null where there is none"),
+        column("control_difference", pa.float64(), "mean minus the control's over the seeds both have", "fraction"),
+        column("control_difference_low", pa.float64(), "lower end of its paired 95 % interval", "fraction"),
+        column("control_difference_high", pa.float64(), "upper end of it", "fraction"),
+        column(
+            "p_better_than_control",
+            pa.float64(),
+            "one-sided bootstrap p that the control is as good, Holm-corrected over the filters that have one",
+        ),
+        column("control_verdict", pa.string(), "better, worse or tie against the control, by the same rule as verdict"),
+    ],
+)
+
+PAIRS = table(
+    "Every two filters at one compute, on the average over tasks: which is ahead, and how sure that is.",
+    [
+        required("scale", pa.string(), "training scale"),
+        required("model", pa.string(), "model architecture"),
+        required("samples_seen", pa.int64(), "training samples seen", "samples"),
+        required("filter", pa.string(), "the filter with the higher mean"),
+        required("other", pa.string(), "the other one"),
+        required("n_seeds", pa.int32(), "seeds that both have; the difference is paired over them"),
+        required("difference", pa.float64(), "mean of filter minus mean of other, over the seeds both have", "fraction"),
+        required(
+            "difference_low", pa.float64(), "lower end of the paired 95 % interval; test items only with one seed", "fraction"
+        ),
+        required("difference_high", pa.float64(), "upper end of it", "fraction"),
+        required(
+            "probability", pa.float64(), "share of bootstrap draws in which filter is ahead, as if no other pair were looked at"
+        ),
+        required("p", pa.float64(), "two-sided bootstrap p of no difference, Holm-corrected over all pairs at this compute"),
+        required("verdict", pa.string(), "better (filter is, p below 0.05 and the interval beside 0) or tie"),
     ],
 )

@@ -4,7 +4,7 @@ from schemas.candidates import CANDIDATES
 from schemas.contamination import CONTAMINATION
 from schemas.duplicates import DUPLICATES
 from schemas.pool import POOL
-from schemas.rankings import RANKINGS
+from schemas.rankings import PAIRS, RANKINGS
 from schemas.scalings import CROSSINGS, SCALINGS
 from schemas.scores import SCORES
 from schemas.shards import SHARDS
@@ -19,6 +19,7 @@ TABLES = {
     "contamination": CONTAMINATION,
     "subsets": SUBSETS,
     "rankings": RANKINGS,
+    "pairs": PAIRS,
     "scalings": SCALINGS,
     "crossings": CROSSINGS,
 }

@@ -1,4 +1,4 @@
-"""The ranking: every filter at every compute on every task and metric, against no_filter and against each other."""
+"""The ranking: every filter at every compute on every task and metric, against the controls and against each other."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,21 +8,23 @@ import pyarrow.parquet as pq
 
 from pipeline.ledger import write_report
 from pipeline.manifest import InputReport, Manifest, PartReport, peak_rss_bytes
-from pipeline.rank.bootstrap import LEVEL, Estimate, Table, estimate, holm
+from pipeline.rank.bootstrap import LEVEL, Estimate, holm
+from pipeline.rank.contrasts import MAIN, Contrast, Contrasts, Measure
+from pipeline.rank.controls import controls, lacking, random_subsets
 from pipeline.rank.markdown import render
 from pipeline.rank.runs import Group, read_groups, results_files
+from pipeline.rank.trends import Trends, trends_of
 from pipeline.stage import Part, begin, end, part_folder
 from schemas.errors import UsageError
-from schemas.rankings import AVERAGE, BASELINE, RANKINGS
+from schemas.rankings import AVERAGE, BASELINE, PAIRS, RANKINGS
+from schemas.scalings import CROSSINGS, SCALINGS
 
 if TYPE_CHECKING:
     from pipeline.rank import RankConfig
 
-MAIN = "main_metric"
 _PART = Part(name="ranking")
 
 Row = dict[str, Any]
-Measure = tuple[str, str, dict[str, str]]  # task, metric, and the metric to take from each task that it averages
 
 
 def rank(config: "RankConfig") -> Manifest:
@@ -33,54 +35,73 @@ def rank(config: "RankConfig") -> Manifest:
         raise UsageError(f"--seed {config.seed}: must be 0 or more")
     run = begin("rank", config, out=config.out)
     paths = results_files(config.models)
-    groups = read_groups(paths)
-    rows = [row for group in groups for row in rank_group(group, draws=config.draws, seed=config.seed)]
-    duels = [duel for group in groups for duel in duels_of(group, draws=config.draws, seed=config.seed)]
-    with part_folder(config.out, _PART) as folder:
-        with folder.open("ranking.parquet") as file:
-            pq.write_table(pa.Table.from_pylist(rows, RANKINGS), file)
-        with folder.open("ranking.md") as file:
-            file.write(render(rows, duels).encode("utf-8", "backslashreplace"))
-        files = folder.commit()
+    groups, filters = read_groups(paths)
+    random = random_subsets(paths, filters)
+    rows: list[Row] = []
+    pairs: list[Row] = []
+    for group in groups:
+        contrasts = Contrasts(group, draws=config.draws, seed=config.seed)
+        rows += rank_group(contrasts, controls(group, random))
+        pairs += pairs_of(contrasts)
+    trends = trends_of(groups, pairs, draws=config.draws, seed=config.seed)
+    facts = {
+        "tasks_left_out": sorted({task for group in groups for task in group.left_out}),
+        "computes": [_facts(group, random, pairs) for group in groups],
+        **trends.facts,
+    }
+    files = _write(config.out, rows, pairs, trends, facts)
     n_results = sum(len(seeds) for g in groups for tasks in g.results.values() for seeds in tasks.values())
     counts = {"runs": len(paths), "results": n_results, "rows_out": len(rows)}
-    facts = {"tasks_left_out": sorted({task for group in groups for task in group.left_out})}
     inputs = tuple(InputReport(path=path) for path in paths)
     report = PartReport(name=_PART.name, counts=counts, inputs=inputs, files=files, facts=facts, peak_rss_bytes=peak_rss_bytes())
     write_report(config.out, report)
     return end(run, [report])
 
 
-def rank_group(group: Group, *, draws: int, seed: int) -> list[Row]:
-    """One row (RANKINGS) per filter, task and metric at one compute."""
-    measures = _measures(group)
-    wanted = [(measure, name) for measure in measures for name in group.filters]
-    means = estimate([group.scores(name, measure[2]) for measure, name in wanted], draws=draws, seed=seed)
-    rows = [_row(group, name, measure, found) for (measure, name), found in zip(wanted, means, strict=True)]
-    if BASELINE in group.results:
-        _compare(group, measures, rows, draws, seed)
+def rank_group(contrasts: Contrasts, control_of: dict[str, str]) -> list[Row]:
+    """One row (RANKINGS) per filter, task and metric at one compute. `control_of`: filter → its random control."""
+    group, measures = contrasts.group, contrasts.measures
+    means: list[Contrast] = [(name, None) for name in group.filters]
+    others: list[Contrast] = [(name, BASELINE) for name in group.filters if name != BASELINE and BASELINE in group.results]
+    own: list[Contrast] = [*control_of.items()]
+    found = contrasts.of(measures, [*means, *dict.fromkeys([*others, *own])])
+    rows: list[Row] = []
+    for measure in measures:
+        told = {name: _row(group, name, measure, found[measure, (name, None)]) for name in group.filters}
+        for name, compared in _compare({c[0]: found[measure, c] for c in others}).items():
+            told[name].update({**compared, "p_better_than_no_filter": compared.pop("p")})
+        for name, compared in _compare({c[0]: found[measure, c] for c in own}).items():
+            named = {f"control_{key}": value for key, value in compared.items()}
+            told[name].update({**named, "control": control_of[name], "p_better_than_control": named.pop("control_p")})
+        rows += told.values()
     return rows
 
 
-def duels_of(group: Group, *, draws: int, seed: int) -> list[Row]:
-    """Every pair of filters on the average: difference, its interval, p Holm-corrected over all pairs, verdict.
+def pairs_of(contrasts: Contrasts) -> list[Row]:
+    """Every pair of filters on the average (PAIRS), the better first; p Holm-corrected over all pairs at this compute.
 
-    p is two-sided: which filter is ahead was read off the same data.
+    p is two-sided: which filter is ahead was read off the same data. Pairs without a seed in common are left out.
     """
-    names = sorted(group.filters, key=lambda name: -float(group.scores(name, group.tasks).seed_means.mean()))
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if {*group.seeds(a)} & {*group.seeds(b)}]
-    found = estimate([group.difference(a, b, group.tasks) for a, b in pairs], draws=draws, seed=seed)
-    corrected = holm([min(1.0, 2 * min(each.p, each.p_below)) for each in found])
-    told = group.compute._asdict()
-    return [
-        {**told, "filter": a, "other": b, **_difference(each, p, p)}
-        for (a, b), each, p in zip(pairs, found, corrected, strict=True)
-    ]
+    group = contrasts.group
+    mean = {name: group.mean(name) for name in group.filters}
+    names = sorted(group.filters, key=lambda name: (-mean[name], name))
+    pairs: list[Contrast] = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if group.shared_seeds(a, b)]
+    measure = (AVERAGE, MAIN)
+    found = list(contrasts.of([measure], pairs).items()) if pairs else []
+    corrected = holm([min(1.0, 2 * min(each.p, each.p_below)) for _, each in found])
+    rows = []
+    for ((_, (a, b)), each), p in zip(found, corrected, strict=True):
+        told = {"n_seeds": each.n_seeds, "probability": 1 - each.p, **_difference(each, p, p)}
+        rows.append({**group.compute._asdict(), "filter": a, "other": b, **told})
+    place = {name: at for at, name in enumerate(names)}
+    return sorted(rows, key=lambda row: (place[row["filter"]], place[row["other"]]))
 
 
-def _measures(group: Group) -> list[Measure]:
-    single = [(task, metric, {task: metric}) for task in group.tasks for metric in group.metrics(task)]
-    return [(AVERAGE, MAIN, group.tasks), *single]
+def verdict(found: Estimate, p_better: float, p_worse: float) -> str:
+    """`better` and `worse` ask for an interval beside 0 and for a corrected p below 0.05; all else is a `tie`."""
+    if found.low > 0 and p_better < LEVEL:
+        return "better"
+    return "worse" if found.high < 0 and p_worse < LEVEL else "tie"
 
 
 def _row(group: Group, name: str, measure: Measure, found: Estimate) -> Row:
@@ -100,18 +121,10 @@ def _row(group: Group, name: str, measure: Measure, found: Estimate) -> Row:
     }
 
 
-def _compare(group: Group, measures: Sequence[Measure], rows: list[Row], draws: int, seed: int) -> None:
-    """Add each filter's difference from no_filter to its row; p is corrected within each task and metric."""
-    others = [name for name in group.filters if name != BASELINE]
-    tables: list[Table] = [group.difference(name, BASELINE, measure[2]) for measure in measures for name in others]
-    found = iter(estimate(tables, draws=draws, seed=seed))
-    by_key = {(row["task"], row["metric"], row["filter"]): row for row in rows}
-    for task, metric, _ in measures:
-        estimates = [next(found) for _ in others]
-        better, worse = holm([each.p for each in estimates]), holm([each.p_below for each in estimates])
-        for name, each, p, p_worse in zip(others, estimates, better, worse, strict=True):
-            told = _difference(each, p, p_worse)
-            by_key[task, metric, name].update({**told, "p_better_than_no_filter": told.pop("p")})
+def _compare(found: dict[str, Estimate]) -> dict[str, Row]:
+    """The differences of one task and metric as they are told, p corrected over them."""
+    better, worse = holm([each.p for each in found.values()]), holm([each.p_below for each in found.values()])
+    return {name: _difference(each, p, q) for (name, each), p, q in zip(found.items(), better, worse, strict=True)}
 
 
 def _difference(found: Estimate, p: float, p_worse: float) -> Row:
@@ -124,8 +137,30 @@ def _difference(found: Estimate, p: float, p_worse: float) -> Row:
     }
 
 
-def verdict(found: Estimate, p_better: float, p_worse: float) -> str:
-    """`better` and `worse` ask for an interval beside 0 and for a corrected p below 0.05; all else is a `tie`."""
-    if found.low > 0 and p_better < LEVEL:
-        return "better"
-    return "worse" if found.high < 0 and p_worse < LEVEL else "tie"
+def _facts(group: Group, random: set[str], pairs: Sequence[Row]) -> Row:
+    """What a reader must know of one compute: which controls it lacks, how few seeds, how often data repeats, what is tied."""
+    mine = [pair for pair in pairs if all(pair[name] == value for name, value in group.compute._asdict().items())]
+    return {
+        **group.compute._asdict(),
+        "n_seeds": {name: len(group.seeds(name)) for name in group.filters},
+        "repeats": {name: round(group.compute.samples_seen / group.rows(name), 3) for name in group.filters},
+        "lacking": lacking(group, random),
+        "pairs": len(mine),
+        "ties": [[pair["filter"], pair["other"]] for pair in mine if pair["verdict"] == "tie"],
+    }
+
+
+def _write(out: str, rows: Sequence[Row], pairs: Sequence[Row], trends: Trends, facts: Row) -> tuple[str, ...]:
+    tables = {
+        "ranking": (rows, RANKINGS),
+        "pairs": (pairs, PAIRS),
+        "scalings": (trends.scalings, SCALINGS),
+        "crossings": (trends.crossings, CROSSINGS),
+    }
+    with part_folder(out, _PART) as folder:
+        for name, (lines, schema) in tables.items():
+            with folder.open(f"{name}.parquet") as file:
+                pq.write_table(pa.Table.from_pylist(list(lines), schema), file)
+        with folder.open("ranking.md") as file:
+            file.write(render(rows, pairs, trends, facts).encode("utf-8", "backslashreplace"))
+        return folder.commit()

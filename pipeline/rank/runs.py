@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline import io
 from pipeline.evaluate.results import RESULTS_NAME, Result, read_results
-from pipeline.rank.bootstrap import Table
 from schemas.errors import UserError
 
 
@@ -19,6 +18,10 @@ class Compute(NamedTuple):
     scale: str
     model: str
     samples_seen: int
+
+    def __str__(self) -> str:
+        """As it is called in reports."""
+        return f"{self.scale}, {self.model}, {self.samples_seen:,} samples seen"
 
 
 @dataclass(frozen=True)
@@ -35,36 +38,40 @@ class Group:
         """Names, sorted."""
         return sorted(self.results)
 
+    @property
+    def flops_per_sample(self) -> float | None:
+        """Training flops of one pair, forward and backward; None where some run does not tell."""
+        every = (result for tasks in self.results.values() for seeds in tasks.values() for result in seeds.values())
+        told = [result.flops_per_sample for result in every]
+        known = [flops for flops in told if flops is not None]
+        return max(known) if len(known) == len(told) else None
+
     def rows(self, name: str) -> int:
         """Pairs in the filter's subset."""
         return next(iter(next(iter(self.results[name].values())).values())).rows
 
-    def seeds(self, name: str) -> list[int]:
+    def seeds(self, name: str) -> tuple[int, ...]:
         """Seeds of the filter, ascending."""
-        return sorted(next(iter(self.results[name].values())))
+        return tuple(sorted(next(iter(self.results[name].values()))))
+
+    def shared_seeds(self, name: str, other: str) -> tuple[int, ...]:
+        """Seeds that both filters have, ascending."""
+        return tuple(sorted({*self.seeds(name)} & {*self.seeds(other)}))
 
     def metrics(self, task: str) -> list[str]:
         """Metrics of a task, its main metric first."""
         first = next(iter(self.results[self.filters[0]][task].values()))
         return [first.main_metric, *sorted(set(first.items) - {first.main_metric})]
 
-    def scores(self, name: str, measures: dict[str, str]) -> Table:
-        """The scores of a filter on each task by the metric named: tables of (its seeds, items)."""
-        return self._table(name, self.seeds(name), measures)
+    def scores(self, name: str, task: str, metric: str, seeds: Sequence[int]) -> np.ndarray:
+        """(S, n): the scores of a filter's seeds on a task's items, in a type that holds them exactly."""
+        return np.stack([self.results[name][task][seed].items[metric] for seed in seeds])
 
-    def difference(self, name: str, other: str, measures: dict[str, str]) -> Table:
-        """Scores of a filter minus another's, over the seeds both have. Raises UserError where they share none."""
-        shared = sorted({*self.seeds(name)} & {*self.seeds(other)})
-        if not shared:
-            raise UserError(
-                f"{name} and {other} at {'/'.join(map(str, self.compute))}: no seed in common; train both on the same seeds"
-            )
-        mine, theirs = self._table(name, shared, measures), self._table(other, shared, measures)
-        return Table({task: mine.tasks[task] - theirs.tasks[task] for task in measures})
-
-    def _table(self, name: str, seeds: Sequence[int], measures: dict[str, str]) -> Table:
+    def mean(self, name: str) -> float:
+        """The filter's mean over seeds and tasks of the main metrics."""
         of_task = self.results[name]
-        return Table({t: np.stack([of_task[t][seed].items[m] for seed in seeds]).astype(np.float64) for t, m in measures.items()})
+        means = [of_task[t][s].items[m].mean(dtype=np.float64) for t, m in self.tasks.items() for s in self.seeds(name)]
+        return float(np.mean(means))
 
 
 def results_files(folder: str) -> list[str]:
@@ -79,12 +86,17 @@ def results_files(folder: str) -> list[str]:
     return found
 
 
-def read_groups(paths: Sequence[str]) -> list[Group]:
-    """The runs at each compute, in order. Raises UserError where two files tell of one run, or runs cannot be compared."""
+def read_groups(paths: Sequence[str]) -> tuple[list[Group], dict[str, str]]:
+    """The runs at each compute, in order, and the filter that each file tells of.
+
+    Raises UserError where two files tell of one run, or runs cannot be compared.
+    """
+    filters: dict[str, str] = {}
     found: dict[Compute, dict[str, dict[str, dict[int, Result]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     digests: dict[str, str] = {}
     for path in paths:
         for result in read_results(path):
+            filters[path] = result.filter
             if digests.setdefault(result.task, result.digest) != result.digest:
                 raise UserError(
                     f"{path}: tested on other items of {result.task} than other runs; evaluate all on the same folder"
@@ -94,8 +106,18 @@ def read_groups(paths: Sequence[str]) -> list[Group]:
                 raise UserError(f"{path}: {result.filter}, seed {result.seed} at {result.scale} is there twice; remove one")
             if any(other.rows != result.rows for other in seeds.values()):
                 raise UserError(f"{path}: {result.filter} has {result.rows} pairs here, another number with other seeds")
-            seeds[result.seed] = result
-    return [_group(compute, found[compute]) for compute in sorted(found)]
+            seeds[result.seed] = replace(result, items={name: _packed(scores) for name, scores in result.items.items()})
+    return [_group(compute, found[compute]) for compute in sorted(found)], filters
+
+
+def _packed(scores: np.ndarray) -> np.ndarray:
+    """The same scores in a smaller type where that holds them exactly: hits and misses in a byte each."""
+    for kind in (np.uint8, np.float16):
+        with np.errstate(invalid="ignore", over="ignore"):
+            small = scores.astype(kind)
+        if np.array_equal(small, scores):
+            return small
+    return scores
 
 
 def _group(compute: Compute, results: dict[str, dict[str, dict[int, Result]]]) -> Group:
