@@ -47,18 +47,26 @@ class Clip:
     dtype: torch.dtype  # of the weights; images are cast to it
 
 
-def load_clip(model: str, pretrained: str | None, *, device: str = "cpu", precision: str = "fp32") -> Clip:
+def load_clip(
+    model: str,
+    pretrained: str | None,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    logits: tuple[float, float] | None = None,
+) -> Clip:
     """The open_clip model of that name, or one of our own (pipeline/models/NAME.json), in evaluation mode.
 
     `pretrained` is a tag that open_clip knows or the path or URL of a checkpoint (a state_dict, or {"state_dict": …}); None
-    leaves the weights random. A local copy of weights that were trained with QuickGELU, such as OpenAI's, needs the model's
-    name with `-quickgelu`; for a tag that is seen to. Raises UserError for an unknown model, tag or device and for a checkpoint
-    that does not fit.
+    leaves the weights random; `logits` then may give the logit scale, as a logarithm, and the logit bias to begin with, also to
+    a model that is built without a bias. A local copy of weights that were trained with QuickGELU, such as OpenAI's, needs the
+    model's name with `-quickgelu`; for a tag that is seen to. Raises UserError for an unknown model, tag or device and for a
+    checkpoint that does not fit.
     """
     name = known_model(model)
     place = choose_device(device)
     with _quiet():
-        net = _create(name, pretrained, place, precision)
+        net = _create(name, pretrained, place, precision, logits)
     cfg = net.visual.preprocess_cfg
     size = cfg["size"]
     return Clip(
@@ -131,7 +139,12 @@ def register_models() -> None:
         open_clip.add_model_config(copies)  # keeps what it read; a folder that is gone later is skipped
 
 
-def _create(name: str, pretrained: str | None, device: str, precision: str) -> Any:
+def has_logit_bias(model: str) -> bool:
+    """Whether a model is built with a logit bias, for the sigmoid loss. Raises UserError for an unknown model."""
+    return (open_clip.get_model_config(known_model(model)) or {}).get("init_logit_bias") is not None
+
+
+def _create(name: str, pretrained: str | None, device: str, precision: str, logits: tuple[float, float] | None) -> Any:
     if pretrained and pretrained in _tags(name):
         try:
             # open_clip only warns where weights were trained with another activation than the model's name stands for.
@@ -148,7 +161,8 @@ def _create(name: str, pretrained: str | None, device: str, precision: str) -> A
         tags = ", ".join(_tags(name)) or "none"
         raise UserError(f"{pretrained}: neither a file nor a tag of {name}; its tags: {tags}")
     # Without pretrained_text=False open_clip would fetch weights for text towers from elsewhere.
-    net = open_clip.create_model(name, device=device, precision=_PRECISIONS[precision], pretrained_text=False)
+    start = dict(zip(("init_logit_scale", "init_logit_bias"), logits or (), strict=False))
+    net = open_clip.create_model(name, device=device, precision=_PRECISIONS[precision], pretrained_text=False, **start)
     if pretrained:
         _load(net, name, pretrained)
     return net
@@ -162,9 +176,20 @@ def is_checkpoint(pretrained: str) -> bool:
 def _load(net: Any, name: str, path: str) -> None:
     with _local(path) as local:
         try:
-            open_clip.load_checkpoint(net, local, strict=True, weights_only=True)
+            _load_local(net, local)
         except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own for a bad file
             raise UserError(f"{path}: not a checkpoint of {name} ({_first_line(error)})") from error
+
+
+def _load_local(net: Any, path: str) -> None:
+    try:
+        open_clip.load_checkpoint(net, path, strict=True, weights_only=True)
+    except AttributeError:
+        if net.logit_bias is not None:
+            raise
+        # open_clip trips over a logit bias that the model is built without, as after training it with the sigmoid loss.
+        net.logit_bias = torch.nn.Parameter(torch.zeros_like(net.logit_scale))
+        open_clip.load_checkpoint(net, path, strict=True, weights_only=True)
 
 
 @contextmanager

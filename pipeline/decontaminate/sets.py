@@ -1,7 +1,8 @@
 """A folder of evaluation sets → their Index: images are decoded, hashed and embedded; scored sets are taken as they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from filters.embeddings import embedding, unit
 from pipeline import io
 from pipeline.decontaminate.index import Index, hashes_of
+from pipeline.evaluate.sets import Found, sets_in
 from pipeline.metadata.files import MetadataFile, metadata_files, schema_of
 from pipeline.metadata.read import read_batches
 from pipeline.nearby import sha256_of
@@ -37,10 +39,10 @@ class _Found:
     hashes: list[np.ndarray] = field(default_factory=list)
     embeddings: list[np.ndarray] = field(default_factory=list)
 
-    def begin(self, name: str, path: str) -> None:
+    def begin(self, name: str, path: str, digest: str) -> None:
         self.names.append(name)
         self.sizes.append(0)
-        self.digests[path] = sha256_of(path)
+        self.digests[path] = digest
 
     def add(self, items: np.ndarray, hashes: np.ndarray, vectors: np.ndarray | None) -> None:
         self.set_of.append(np.full(len(items), len(self.names) - 1, np.int32))
@@ -60,20 +62,25 @@ def read_sets(config: "DecontaminateConfig", columns: Sequence[str]) -> Index:
     if config.embeddings is not None and config.embeddings not in columns:
         arrays = ", ".join(name for name in columns if name.endswith("_img")) or "none"
         raise UserError(f"--embeddings {config.embeddings}: the metadata has no such array; it has: {arrays}")
-    pictures, scored = _pictures(config.eval), _scored(config.eval)
-    if not pictures and not scored:
+    pictures, unpacked = _pictures(config.eval), _unpacked(config.eval)
+    scored = _scored(config.eval, {each.path for each in unpacked})
+    if not pictures and not unpacked and not scored:
         raise UserError(f"{config.eval}: no parquet with a column {_IMAGES}, and no folder of metadata in it; see docs/dedup.md")
-    if pictures and config.embeddings is not None and config.model is None:
+    if (pictures or unpacked) and config.embeddings is not None and config.model is None:
         raise UserError(f"{config.eval}: holds images: give --model and --pretrained of {config.embeddings}, to embed them")
-    if not pictures and (config.crops or config.model is not None):
+    if not pictures and not unpacked and (config.crops or config.model is not None):
         option = "--crops" if config.crops else "--model"
         raise UsageError(f"{option}: is for evaluation images, and {config.eval} holds scored sets alone; leave it out")
     found = _Found()
     for name, path in pictures:
-        found.begin(name, path)
-        _look_at(found, path, _viewer(config))
+        found.begin(name, path, sha256_of(path))
+        _require_bytes(path)
+        _look_at(found, path, _images(path), _viewer(config))
+    for each in unpacked:
+        found.begin(each.names[0], each.path, each.standing())
+        _look_at(found, each.path, _in_batches(each.images()), _viewer(config))
     for name, file in scored:
-        found.begin(name, file.path)
+        found.begin(name, file.path, sha256_of(file.path))
         if config.embeddings is not None and io.exists(file.arrays):
             found.digests[file.arrays] = sha256_of(file.arrays)
         _take(found, file, config.embeddings)
@@ -84,13 +91,23 @@ def _pictures(folder: str) -> list[tuple[str, str]]:
     return [(io.stem(path), path) for path in io.list_files(folder, ".parquet") if _IMAGES in schema_of(path).names]
 
 
-def _scored(folder: str) -> list[tuple[str, MetadataFile]]:
-    """Metadata files below `folder`, each named by the folder of its set."""
+def _unpacked(folder: str) -> list[Found]:
+    """Sets in folders of their own: image folders, WebDatasets, the Hub's parquet files."""
+    return [each for each in sets_in(folder) if not each.path.endswith(".parquet")]
+
+
+def _scored(folder: str, others: Collection[str]) -> list[tuple[str, MetadataFile]]:
+    """Metadata files below `folder`, each named by the folder of its set; `others`: folders that hold something else."""
     fs, root = io.url_to_fs(folder)
     inside = (each["name"] for each in fs.ls(root, detail=True) if each["type"] != "file")
     below = sorted(name for name in inside if fs.isdir(name))  # through links
     folders = [io.join(folder, name.rstrip("/").rsplit("/", 1)[-1]) for name in below]
-    return [(io.stem(each), file) for each in folders if io.list_files(each, ".parquet") for file in metadata_files(each)]
+    return [
+        (io.stem(each), file)
+        for each in folders
+        if each not in others and io.list_files(each, ".parquet")
+        for file in metadata_files(each)
+    ]
 
 
 def _viewer(config: "DecontaminateConfig") -> "Viewer":
@@ -99,11 +116,19 @@ def _viewer(config: "DecontaminateConfig") -> "Viewer":
     return viewer_of(config.model, config.pretrained, config.device, crops=config.crops)
 
 
-def _look_at(found: _Found, path: str, viewer: "Viewer") -> None:
+def _require_bytes(path: str) -> None:
     if not _is_binary(schema_of(path).field(_IMAGES).type):
         raise UserError(f"{path}: column {_IMAGES} holds no bytes ({schema_of(path).field(_IMAGES).type}); give encoded images")
+
+
+def _in_batches(images: Iterator[bytes]) -> Iterator[list[bytes | None]]:
+    while batch := list(islice(images, _ROWS)):
+        yield [*batch]
+
+
+def _look_at(found: _Found, path: str, batches: Iterator[list[bytes | None]], viewer: "Viewer") -> None:
     at = 0
-    for images in _images(path):
+    for images in batches:
         seen = viewer.see(images)
         found.undecodable[path] = found.undecodable.get(path, 0) + seen.undecodable
         found.add(at + seen.image_of, seen.hashes, seen.embeddings)

@@ -32,6 +32,7 @@ class Result:
     dataset: str
     digest: str  # of the task's files
     main_metric: str
+    flops_per_sample: float | None = None  # of training on one pair, forward and backward, where `train` told it
     items: dict[str, np.ndarray] = field(repr=False)
 
 
@@ -45,7 +46,14 @@ def write_line(result: Result) -> str:
     metrics = {name: float(np.mean(values, dtype=np.float64)) for name, values in result.items.items()}
     metrics["main_metric"] = metrics[result.main_metric]
     ours = ("filter", "scale", "model", "seed", "samples_seen", "rows", "digest", "main_metric")
-    line = {"key": result.task, "dataset": result.dataset, "metrics": metrics, **{name: getattr(result, name) for name in ours}}
+    line: dict[str, Any] = {
+        "key": result.task,
+        "dataset": result.dataset,
+        "metrics": metrics,
+        **{name: getattr(result, name) for name in ours},
+    }
+    if result.flops_per_sample is not None:
+        line["flops_per_sample"] = result.flops_per_sample
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
@@ -91,7 +99,14 @@ def _result(line: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Result
             raise ValueError(f"{line['key']}, {name}: the items' mean is not the metric")
     copied = {name: str(line[name]) for name in ("filter", "scale", "model", "dataset", "digest", "main_metric")}
     numbers = {name: int(line[name]) for name in ("seed", "samples_seen", "rows")}
-    return Result(task=str(line["key"]), items=items, **copied, **numbers)  # type: ignore[arg-type]
+    flops = line.get("flops_per_sample")
+    return Result(
+        task=str(line["key"]),
+        items=items,
+        flops_per_sample=None if flops is None else float(flops),
+        **copied,  # type: ignore[arg-type]
+        **numbers,  # type: ignore[arg-type]
+    )
 
 
 def _key(task: str, samples_seen: int, metric: str) -> str:

@@ -117,7 +117,7 @@ def _row(group: Group, name: str, measure: Measure, found: Estimate) -> Row:
         "ci_low": max(0.0, found.low),
         "ci_high": min(1.0, found.high),
         "rows": rows,
-        "repeats": group.compute.samples_seen / rows,
+        "repeats": group.repeats(name),
     }
 
 
@@ -143,7 +143,7 @@ def _facts(group: Group, random: set[str], pairs: Sequence[Row]) -> Row:
     return {
         **group.compute._asdict(),
         "n_seeds": {name: len(group.seeds(name)) for name in group.filters},
-        "repeats": {name: round(group.compute.samples_seen / group.rows(name), 3) for name in group.filters},
+        "repeats": {name: round(group.repeats(name), 3) for name in group.filters},
         "lacking": lacking(group, random),
         "pairs": len(mine),
         "ties": [[pair["filter"], pair["other"]] for pair in mine if pair["verdict"] == "tie"],

@@ -50,6 +50,11 @@ class Group:
         """Pairs in the filter's subset."""
         return next(iter(next(iter(self.results[name].values())).values())).rows
 
+    def repeats(self, name: str) -> float:
+        """How often training saw each pair; 0 for a published model, of which no run tells."""
+        rows = self.rows(name)
+        return self.compute.samples_seen / rows if rows else 0.0
+
     def seeds(self, name: str) -> tuple[int, ...]:
         """Seeds of the filter, ascending."""
         return tuple(sorted(next(iter(self.results[name].values()))))

@@ -148,7 +148,7 @@ def _points(groups: Sequence[Group], joint: Joint, model: str, rows: Sequence[in
         model=model,
         scale="+".join(dict.fromkeys(group.compute.scale for group in of_group)),
         n_seeds=min(len(group.seeds(name)) for group in of_group),
-        repeats=of_group[-1].compute.samples_seen / of_group[-1].rows(name),
+        repeats=of_group[-1].repeats(name),
         compute=np.array([spent[at] for at in ordered]),
         errors=np.maximum(errors, 1e-6),
         draws=np.clip(1 - joint.draws[ordered].T, least, 1.0),

@@ -29,8 +29,11 @@ class Trends:
 
 def trends_of(groups: Sequence[Group], pairs: Sequence[Row], *, draws: int, seed: int) -> Trends:
     """The trends over all computes on the tasks that all of them have; nothing where there is one compute or no such task."""
+    groups = [group for group in groups if group.compute.samples_seen]  # of published models nobody told what they saw
+    if len(groups) < 2:
+        return Trends()
     tasks = {task: metric for task, metric in groups[0].tasks.items() if all(g.tasks.get(task) == metric for g in groups)}
-    if len(groups) < 2 or not tasks:
+    if not tasks:
         return Trends()
     found, draws = Trends(), min(draws, MOST_DRAWS)
     by_compute = _by_compute(groups, pairs)

@@ -27,7 +27,10 @@ class TrainConfig(StageConfig):
         "samples per optimiser step over all processes, in place of the scale's own", None, metavar="N"
     )
     accumulate: int = option(
-        "parts that a batch is computed in, for memory; the loss stays that of the whole batch", 1, metavar="N"
+        "parts that a batch is computed in, for memory; the loss stays that of the whole batch",
+        1,
+        metavar="N",
+        affects_output=False,
     )
     cooldown: float = option(
         "share of the budget at whose end the rate falls linearly to 0; 0: constant to the end", 0.0, metavar="F"
@@ -49,7 +52,7 @@ class TrainConfig(StageConfig):
     subset_sha256: str = field(default="")
 
 
-def run(config: TrainConfig, spark: Any = None) -> Manifest:
+def run(config: TrainConfig, spark: Any = None) -> Manifest | None:
     """Train one reference model. Raises UserError for a subset, scale, model or folder that will not do."""
     from pipeline.train.reference import train
 

@@ -1,24 +1,26 @@
-"""The training loop: open_clip's model and loss, AdamW, a rate that warms up and then stays; yields one Step after another."""
+"""The training loop: open_clip's model and loss, AdamW, a rate that warms up and stays; yields one Step after another."""
 
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.clip import Clip
-
-# isort: split
-from open_clip.loss import ClipLoss, SigLipLoss
-
+from pipeline.train.batch_norm import has_batch_norm, shared
+from pipeline.train.batches import batches
+from pipeline.train.choices import Run
+from pipeline.train.distributed import Processes
+from pipeline.train.objective import Objective, loss_for
 from pipeline.train.order import Order
 from pipeline.train.pool import DecodedPool
 from pipeline.train.scales import Scale
-from schemas.errors import UserError
+from pipeline.train.schedule import learning_rate
+from schemas.errors import UsageError, UserError
 
 _LOGIT_SCALE_LIMIT = math.log(100)  # Radford et al. 2021, section 2.5
 
@@ -29,32 +31,81 @@ class Step:
 
     step: int
     samples_seen: int
-    loss: torch.Tensor  # scalar, left on the device: reading it waits for the GPU
+    loss: torch.Tensor  # scalar, of this process's rows, left on the device: reading it waits for the GPU
     lr: float
-    images_per_s: float
+    images_per_s: float  # over all processes, since this process began to train
 
 
-def steps(clip: Clip, pool: DecodedPool, order: Order, scale: Scale, *, n_steps: int, precision: str) -> Iterator[Step]:
-    """Train `clip.model` in place for n steps. Raises UserError where the loss is no longer a number."""
-    model, batches = clip.model.train(), _Batches(clip, pool)
-    loss_of = _loss_for(model)
-    optimizer = _optimizer(model, scale)
-    started = time.monotonic()
-    for step in range(n_steps):
-        lr = scale.learning_rate * min(1.0, (step + 1) / max(1, scale.warmup_steps))
-        for group in optimizer.param_groups:
+class Trainer:
+    """A model that is trained in place, with its optimiser. Raises UsageError for a model that cannot be trained in parts."""
+
+    def __init__(self, clip: Clip, run: Run, here: Processes) -> None:
+        self.clip, self.run, self.here = clip, run, here
+        here.require_even(run.scale.batch_size, run.accumulate)
+        if run.accumulate > 1 and has_batch_norm(clip.model):
+            raise UsageError(
+                f"--accumulate {run.accumulate}: {run.model} normalises over the batch (BatchNorm), which parts of it would "
+                "change; leave it out, or train a ViT"
+            )
+        self.optimizer = optimizer_for(clip.model, run.scale)
+        self._objective = Objective(
+            net=_net(clip, here),
+            loss=loss_for(run.loss, here),
+            arithmetic=lambda: _arithmetic(clip.device, run.precision),
+            parts=run.accumulate,
+        )
+
+    def step(self, images: torch.Tensor, tokens: torch.Tensor, lr: float) -> torch.Tensor:
+        """Train on this process's rows of one batch; their loss before that, a scalar on the device."""
+        for group in self.optimizer.param_groups:
             group["lr"] = lr
-        images, tokens = batches.at(order.batch(step * scale.batch_size, scale.batch_size))
-        with _arithmetic(clip, precision):
-            loss = loss_of(**_features(model(images, tokens)))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            loss = self._objective(images, tokens)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise UserError(self._too_large(len(images))) from error
+            raise
+        self.optimizer.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(0, _LOGIT_SCALE_LIMIT)  # type: ignore[operator]
-        seen = (step + 1) * scale.batch_size
-        speed = seen / (time.monotonic() - started)
-        yield Step(step=step + 1, samples_seen=seen, loss=loss.detach(), lr=lr, images_per_s=speed)
+            self.clip.model.logit_scale.clamp_(0, _LOGIT_SCALE_LIMIT)  # type: ignore[operator]
+        return loss
+
+    def _too_large(self, pairs: int) -> str:
+        held = pairs // self.run.accumulate
+        return (
+            f"{held} pairs at a time of {self.run.model}, of a batch of {self.run.scale.batch_size}, do not fit into the memory "
+            f"of {self.clip.device}; run the same command again with --accumulate {2 * self.run.accumulate} or more, which "
+            "leaves the loss that of the whole batch, or with more processes (torchrun)"
+        )
+
+
+def steps(
+    trainer: Trainer, pool: DecodedPool, order: Order, *, first_step: int = 0, n_steps: int | None = None
+) -> Iterator[Step]:
+    """Train from step `first_step`, from 0, to the end of the run, or for the next `n_steps` of it."""
+    run, here = trainer.run, trainer.here
+    size, total = run.scale.batch_size, run.n_steps
+    many = total - first_step if n_steps is None else n_steps
+    made = batches(
+        trainer.clip,
+        pool,
+        order,
+        first_step=first_step,
+        n_steps=many,
+        batch_size=size,
+        rank=here.rank,
+        world=here.world,
+        crop_scale=run.scale.crop_scale,
+    )
+    trainer.clip.model.train()
+    started = time.monotonic()
+    for step, (images, tokens) in enumerate(made, first_step):
+        peak, warmup = run.scale.learning_rate, run.scale.warmup_steps
+        lr = learning_rate(step, peak=peak, warmup_steps=warmup, n_steps=total, cooldown=run.cooldown)
+        loss = trainer.step(images, tokens, lr)
+        speed = (step + 1 - first_step) * size / (time.monotonic() - started)
+        yield Step(step=step + 1, samples_seen=(step + 1) * size, loss=loss, lr=lr, images_per_s=speed)
 
 
 def finite(loss: torch.Tensor, step: int) -> float:
@@ -65,33 +116,7 @@ def finite(loss: torch.Tensor, step: int) -> float:
     return value
 
 
-class _Batches:
-    """Rows of the pool → normalised images (b, 3, H, W) float32 and tokens (b, L) int64, on the model's device."""
-
-    def __init__(self, clip: Clip, pool: DecodedPool) -> None:
-        self._pool, self._device = pool, clip.device
-        self._mean = 255 * torch.tensor(clip.mean, device=clip.device)
-        self._std = 255 * torch.tensor(clip.std, device=clip.device)
-
-    def at(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        # Bytes travel to the device, not floats: a quarter of the traffic.
-        images = torch.from_numpy(self._pool.images[rows]).to(self._device)
-        tokens = torch.from_numpy(self._pool.tokens[rows]).to(self._device)
-        return ((images.float() - self._mean) / self._std).permute(0, 3, 1, 2), tokens.long()
-
-
-def _loss_for(model: Any) -> Any:
-    """The sigmoid loss for a model with a logit bias (Zhai et al. 2023, SigLIP), else the softmax loss (CLIP)."""
-    return SigLipLoss() if getattr(model, "logit_bias", None) is not None else ClipLoss()
-
-
-def _features(output: Any) -> dict[str, torch.Tensor]:
-    if isinstance(output, dict):
-        return output
-    return dict(zip(("image_features", "text_features", "logit_scale", "logit_bias"), output, strict=False))
-
-
-def _optimizer(model: torch.nn.Module, scale: Scale) -> torch.optim.AdamW:
+def optimizer_for(model: torch.nn.Module, scale: Scale) -> torch.optim.AdamW:
     """AdamW; gains, biases and the logit scale are not decayed, as in open_clip's trainer."""
     kept: list[torch.nn.Parameter] = []
     decayed: list[torch.nn.Parameter] = []
@@ -99,10 +124,43 @@ def _optimizer(model: torch.nn.Module, scale: Scale) -> torch.optim.AdamW:
         plain = parameter.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
         (kept if plain else decayed).append(parameter)
     groups = [{"params": kept, "weight_decay": 0.0}, {"params": decayed, "weight_decay": scale.weight_decay}]
-    return torch.optim.AdamW(groups, lr=scale.learning_rate, betas=(0.9, scale.beta2), eps=1e-6, fused=True)
+    return torch.optim.AdamW(groups, lr=scale.learning_rate, betas=(scale.beta1, scale.beta2), eps=scale.epsilon, fused=True)
 
 
-def _arithmetic(clip: Clip, precision: str) -> AbstractContextManager[Any]:
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(torch.device(clip.device).type, torch.bfloat16)
+@contextmanager
+def settled_arithmetic(device: str, precision: str) -> Iterator[None]:
+    """On a GPU: fp32 means float32 throughout, with bf16 what is left of float32 may be TF32; and a step done again gives the
+    same bits, as far as torch has such kernels. On a CPU nothing is to be set.
+    """
+    if not device.startswith("cuda"):
+        yield
+        return
+    backends: Any = torch.backends
+    before = (backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, backends.cudnn.benchmark)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    try:
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = precision == "bf16"
+        backends.cudnn.benchmark = False  # it chooses kernels by their speed at the moment
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        yield
+    finally:
+        backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, backends.cudnn.benchmark = before
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+
+
+def _arithmetic(device: str, precision: str) -> AbstractContextManager[Any]:
+    return nullcontext() if precision == "fp32" else torch.autocast(torch.device(device).type, torch.bfloat16)
+
+
+def _net(clip: Clip, here: Processes) -> torch.nn.Module:
+    if here.world == 1:
+        return clip.model
+    places = [torch.device(clip.device)] if clip.device.startswith("cuda") else None
+    # Buffers are the same in all processes: statistics of batches are taken over all of them.
+    return DistributedDataParallel(shared(clip.model), device_ids=places, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+__all__ = ["Step", "Trainer", "finite", "optimizer_for", "settled_arithmetic", "steps"]

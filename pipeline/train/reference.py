@@ -1,28 +1,38 @@
-"""One reference model: subset and decoded pool in, checkpoints, metrics.jsonl and train.json out."""
+"""One reference model: subset and decoded pool in, checkpoints, metrics.jsonl and train.json out.
+
+All of them stand under their names as soon as they are written, and the run counts as done, to `evaluate` and to the same
+command, when its report and manifest stand. Until then the folder holds states (pipeline.train.state), from which the same
+command goes on after a kill. Of several processes the first alone writes.
+"""
 
 import hashlib
-import json
-import re
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from pipeline import io
-from pipeline.clip import Clip, load_clip
+from pipeline.clip import Clip
 from pipeline.ledger import write_report
-from pipeline.manifest import Manifest, PartReport, peak_rss_bytes, to_json
+from pipeline.manifest import Manifest, PartReport, hash_of, peak_rss_bytes, to_json
 from pipeline.progress import progress
-from pipeline.stage import Part, PartFolder, begin, done_parts, end, part_folder
+from pipeline.stage import Part, begin, done_parts, end
 from pipeline.subset_file import read_subset
-from pipeline.train.loop import finite, steps
-from pipeline.train.order import Order, index_of
-from pipeline.train.pool import DecodedPool, decoded_pool
-from pipeline.train.scales import Scale, checkpoint_steps, scale_of
-from schemas.errors import UsageError, UserError
+from pipeline.train.choices import Run, choices, model_and_pool, rows_of, run_folder
+from pipeline.train.cost import flops_per_sample
+from pipeline.train.distributed import Processes, joined
+from pipeline.train.loop import Step, Trainer, settled_arithmetic, steps
+from pipeline.train.metrics import METRICS_NAME, Metrics
+from pipeline.train.objective import random_state, set_random_state
+from pipeline.train.order import Order
+from pipeline.train.pool import DecodedPool
+from pipeline.train.scales import checkpoint_steps
+from pipeline.train.state import State, newest_state, remove_states, write_state
+from pipeline.train.timing import StepTimes, time_steps
 
 if TYPE_CHECKING:
     from pipeline.train import TrainConfig
@@ -32,119 +42,131 @@ _PART = Part(name="run")
 _LINES = 1000  # of metrics.jsonl, at most about so many
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What is to be trained, all choices made."""
+def train(config: "TrainConfig") -> Manifest | None:
+    """See pipeline.train.run. None in all processes of torchrun but the first."""
+    if config.engine == "open_clip":
+        from pipeline.train.open_clip_engine import train as train_with_open_clip
 
-    filter: str
-    scale_name: str
-    scale: Scale
-    model: str
-    samples_seen: int
-    precision: str
+        return train_with_open_clip(config)
+    run = choices(config)
+    config = replace(config, subset_sha256=hashlib.sha256(io.read_bytes(config.subset)).hexdigest())
+    read_subset(config.subset)
+    with joined(config.device) as (here, device):
+        stage = begin("train", config, out=run_folder(config), upstream=[config.shards]) if here.is_first else None
+        done = here.from_first(done_parts(run_folder(config), [_PART]) if stage else {})
+        report = done.get(_PART.name) or _train(config, run, here, device, identity=hash_of(stage.described) if stage else "")
+        if stage is None or report is None:
+            return None
+        remove_states(run_folder(config))
+        return end(stage, [report], resumed=len(done))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    """One run being trained, and where it writes."""
+
+    config: "TrainConfig"
+    run: Run
+    trainer: Trainer
+    pool: DecodedPool
+    order: Order
+    folder: str
+    identity: str
 
     @property
-    def n_steps(self) -> int:
-        return self.samples_seen // self.scale.batch_size
+    def here(self) -> Processes:
+        return self.trainer.here
 
 
-def train(config: "TrainConfig") -> Manifest:
-    """See pipeline.train.run."""
-    run = _choices(config)
-    folder, wanted = run_folder(config), read_subset(config.subset)
-    config = replace(config, subset_sha256=hashlib.sha256(io.read_bytes(config.subset)).hexdigest())
-    stage = begin("train", config, out=folder, upstream=[config.shards])
-    done = done_parts(folder, [_PART])
-    if done:
-        return end(stage, list(done.values()), resumed=1)
-    torch.manual_seed(config.seed)  # the same initial weights for every filter: what differs is the data
-    clip = load_clip(run.model, None, device=config.device)
-    pool = decoded_pool(
-        config.shards,
-        config.decoded or io.join(config.out, "_decoded"),
-        image_size_px=clip.image_size_px,
-        tokenizer=clip.tokenizer,
-        workers=config.workers,
+def _train(config: "TrainConfig", run: Run, here: Processes, device: str, *, identity: str) -> PartReport | None:
+    """Train to the end and write the report; None in all processes but the first."""
+    clip, pool = model_and_pool(config, run, device)
+    order = Order(rows_of(config, pool), config.seed)
+    flops = flops_per_sample(clip) if here.is_first else 0.0
+    with settled_arithmetic(device, run.precision):
+        trainer = Trainer(clip, run, here)
+        fit = _Fit(config=config, run=run, trainer=trainer, pool=pool, order=order, folder=run_folder(config), identity=identity)
+        lines = _fit(fit)
+    if not here.is_first:
+        return None
+    facts = _facts(fit, lines, flops=flops)
+    with io.atomic_write(io.join(fit.folder, TRAIN_JSON)) as file:
+        file.write(to_json(facts))
+    report = _report(fit, facts)
+    write_report(fit.folder, report)
+    return report
+
+
+def _fit(fit: _Fit) -> list[dict[str, Any]]:
+    """Train from the newest state on, writing checkpoints, states and metrics.jsonl; the lines of the latter."""
+    run, here = fit.run, fit.here
+    total, saved = run.n_steps, set(checkpoint_steps(run.scale, run.samples_seen))
+    state = _take_up(fit)
+    first = state.step if state else 0
+    every = max(1, total // _LINES)
+    metrics = Metrics(fit.folder, state.lines if state else (), tensorboard=fit.config.tensorboard) if here.is_first else None
+    written_at = time.monotonic()
+    doing = steps(fit.trainer, fit.pool, fit.order, first_step=first)
+    label = f"train {run.filter} seed {fit.order.seed}"
+    try:
+        for step in progress(doing, total=total - first, label=label, unit="step") if here.is_first else doing:
+            if step.step % every and step.step not in saved:
+                continue
+            told = replace(step, loss=here.mean(step.loss))
+            if metrics:
+                metrics.add(told)
+                if step.step in saved:
+                    metrics.flush()  # a model that diverged is not saved
+                    _save(fit.trainer.clip, step.samples_seen, fit.folder)
+            due = step.step in saved or time.monotonic() - written_at >= fit.config.state_every_s
+            if step.step < total and here.from_first(due):
+                _keep(fit, step, metrics)
+                written_at = time.monotonic()
+    finally:
+        if metrics:
+            metrics.close()
+    return metrics.lines if metrics else []
+
+
+def _take_up(fit: _Fit) -> State | None:
+    """Put the newest usable state into model, optimiser and random numbers of every process; None to begin anew."""
+    found = newest_state(fit.folder, fit.identity) if fit.here.is_first else None
+    if found and not all(io.exists(io.join(fit.folder, checkpoint_name(seen))) for seen in found.checkpoints):
+        print(f"train: {fit.folder}: checkpoints that were written are gone; training anew", file=sys.stderr)
+        found = None
+    state = fit.here.from_first(found)
+    if state is None:
+        if fit.here.is_first:
+            remove_states(fit.folder)
+        return None
+    if fit.here.is_first:
+        print(f"train: {fit.folder}: going on after step {state.step} of {fit.run.n_steps}", file=sys.stderr)
+    clip = fit.trainer.clip
+    clip.model.load_state_dict(state.model)
+    fit.trainer.optimizer.load_state_dict(state.optimizer)
+    if len(state.random) == fit.here.world:  # with other processes than before, random numbers are others
+        set_random_state(clip.device, state.random[fit.here.rank])
+    return state
+
+
+def _keep(fit: _Fit, step: Step, metrics: Metrics | None) -> None:
+    """Write a state of the run after this step. All processes must call it."""
+    clip = fit.trainer.clip
+    random = fit.here.from_each(random_state(clip.device))
+    if metrics is None:
+        return
+    metrics.flush()
+    saved = [seen for seen in _checkpoints(fit.run) if seen <= step.samples_seen]
+    state = State(
+        identity=fit.identity,
+        step=step.step,
+        model=clip.model.state_dict(),
+        optimizer=fit.trainer.optimizer.state_dict(),
+        random=random,
+        lines=metrics.lines,
+        checkpoints=saved,
     )
-    report = _train_on(config, run, clip, pool, wanted)
-    write_report(folder, report)
-    return end(stage, [report])
-
-
-def run_folder(config: "TrainConfig") -> str:
-    """OUT/{filter}/{scale}/seed_{N}, names made safe; another model than the scale's own stands in the scale's folder name."""
-    own = config.model in (None, scale_of(config.scale).model)
-    scale = config.scale if own else f"{config.scale}_{config.model}"
-    return io.join(config.out, _safe(_filter_name(config)), _safe(scale), f"seed_{config.seed}")
-
-
-def _choices(config: "TrainConfig") -> _Run:
-    scale = scale_of(config.scale)
-    samples = scale.samples_seen if config.samples_seen is None else config.samples_seen
-    if samples < scale.batch_size:
-        raise UsageError(f"--samples-seen {samples}: less than one batch of scale {config.scale} ({scale.batch_size} samples)")
-    if config.seed < 0:
-        raise UsageError(f"--seed {config.seed}: must be 0 or more")
-    return _Run(
-        filter=_filter_name(config),
-        scale_name=config.scale,
-        scale=scale,
-        model=config.model or scale.model,
-        samples_seen=samples,
-        precision=config.precision,
-    )
-
-
-def _filter_name(config: "TrainConfig") -> str:
-    return config.filter_name or io.stem(config.subset)
-
-
-def _safe(name: str) -> str:
-    """A name as one path component: letters, digits, dot, dash, underscore, no dot in front."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
-
-
-def _train_on(config: "TrainConfig", run: _Run, clip: Clip, pool: DecodedPool, wanted: np.ndarray) -> PartReport:
-    index = index_of(wanted, pool.uids)
-    if not len(index):
-        raise UserError(
-            f"{config.subset}: none of its {len(wanted)} uids is among the {len(pool.uids)} pairs of {config.shards}; "
-            "was it made from other shards?"
-        )
-    with part_folder(run_folder(config), _PART) as files:
-        lines = _fit(clip, pool, Order(index, config.seed), run, files)
-        facts = _facts(config, run, index_size=len(index), lines=lines)
-        with files.open(TRAIN_JSON) as file:
-            file.write(to_json(facts))
-        names = files.commit()
-    counts = {
-        "rows_in": len(wanted),
-        "rows_out": len(index),
-        "dropped_not_in_shards": len(wanted) - len(index),
-        "samples_seen": facts["samples_seen"],
-    }
-    return PartReport(
-        name=_PART.name, counts=counts, inputs=pool.inputs, files=names, facts=facts, peak_rss_bytes=peak_rss_bytes()
-    )
-
-
-def _fit(clip: Clip, pool: DecodedPool, order: Order, run: _Run, files: PartFolder) -> list[dict[str, Any]]:
-    """Train, writing checkpoints and metrics.jsonl; the lines of the latter."""
-    total = run.n_steps
-    save_at, every = set(checkpoint_steps(run.scale, run.samples_seen)), max(1, total // _LINES)
-    lines = []
-    doing = steps(clip, pool, order, run.scale, n_steps=total, precision=run.precision)
-    for step in progress(doing, total=total, label=f"train {run.filter} seed {order.seed}", unit="step"):
-        if step.step % every == 0 or step.step in save_at:
-            loss = finite(step.loss, step.step)
-            speed = round(step.images_per_s, 1)
-            line = {"step": step.step, "samples_seen": step.samples_seen, "loss": loss, "lr": step.lr, "images_per_s": speed}
-            lines.append(line)
-        if step.step in save_at:
-            _save(clip, step.samples_seen, files)
-    with files.open("metrics.jsonl") as file:
-        file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-    return lines
+    write_state(fit.folder, state)
 
 
 def checkpoint_name(samples_seen: int) -> str:
@@ -152,27 +174,56 @@ def checkpoint_name(samples_seen: int) -> str:
     return f"checkpoint_{samples_seen:012d}.pt"
 
 
-def _save(clip: Clip, samples_seen: int, files: PartFolder) -> None:
+def _checkpoints(run: Run) -> list[int]:
+    """Samples seen at each checkpoint."""
+    return [step * run.scale.batch_size for step in checkpoint_steps(run.scale, run.samples_seen)]
+
+
+def _save(clip: Clip, samples_seen: int, folder: str) -> None:
     weights = {name: value.detach().cpu() for name, value in clip.model.state_dict().items()}
-    with files.open(checkpoint_name(samples_seen)) as file:
+    with io.atomic_write(io.join(folder, checkpoint_name(samples_seen))) as file:
         torch.save({"state_dict": weights, "samples_seen": samples_seen}, file)
 
 
-def _facts(config: "TrainConfig", run: _Run, *, index_size: int, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _report(fit: _Fit, facts: dict[str, Any]) -> PartReport:
+    wanted, rows = len(read_subset(fit.config.subset)), len(fit.order.index)
+    counts = {
+        "rows_in": wanted,
+        "rows_out": rows,
+        "dropped_not_in_shards": wanted - rows,
+        "samples_seen": facts["samples_seen"],
+    }
+    names = (*map(checkpoint_name, facts["checkpoints"]), METRICS_NAME, TRAIN_JSON)
+    return PartReport(
+        name=_PART.name, counts=counts, inputs=fit.pool.inputs, files=names, facts=facts, peak_rss_bytes=peak_rss_bytes()
+    )
+
+
+def _facts(fit: _Fit, lines: Sequence[dict[str, Any]], *, flops: float) -> dict[str, Any]:
     """What evaluate, rank and a reader need to know of the run."""
-    batch = run.scale.batch_size
+    config, run, rows = fit.config, fit.run, len(fit.order.index)
+    seen = run.n_steps * run.scale.batch_size
+    on_gpu = fit.trainer.clip.device.startswith("cuda")
     return {
+        "engine": config.engine,
         "filter": run.filter,
         "scale": run.scale_name,
         "model": run.model,
         "seed": config.seed,
-        "samples_seen": run.n_steps * batch,
-        "rows": index_size,
-        "checkpoints": [step * batch for step in checkpoint_steps(run.scale, run.samples_seen)],
-        "hyper_parameters": asdict(run.scale),
+        "samples_seen": seen,
+        "rows": rows,
+        "repeats": seen / rows,  # how often a pair was seen
+        "flops_per_sample": flops,
+        "checkpoints": _checkpoints(run),
+        "hyper_parameters": {**asdict(run.scale), "cooldown": run.cooldown, "loss": run.loss},
         "precision": config.precision,
         "subset": Path(config.subset).name,
         "subset_sha256": config.subset_sha256,
         "final_loss": lines[-1]["loss"],
         "images_per_s": lines[-1]["images_per_s"],
+        "processes": fit.here.world,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated() if on_gpu else peak_rss_bytes(),
     }
+
+
+__all__ = ["TRAIN_JSON", "StepTimes", "checkpoint_name", "run_folder", "time_steps", "train"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tarfile
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -268,3 +269,29 @@ def test_crops_of_sets_without_images_are_refused(pool: Pool, tmp_path: Path, ca
     inputs = ["--metadata", str(pool.root / "m"), "--eval", str(tmp_path / "eval")]
     assert main(["decontaminate", *inputs, "--out", str(tmp_path / "out"), "--crops"]) == 2
     assert "--crops: is for evaluation images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["webdataset", "image_folder"])
+def test_sets_in_folders_are_compared_with_like_parquet_files(pool, tmp_path, layout):
+    images = pq.read_table(pool.root / "eval" / "ret_planted.parquet")["jpg"].to_pylist()
+    inner = tmp_path / "eval" / "wds_planted" / ("test" if layout == "webdataset" else "a_class")
+    inner.mkdir(parents=True)
+    if layout == "webdataset":
+        with tarfile.open(inner / "0.tar", "w") as tar:
+            for number, image in enumerate(images):
+                header = tarfile.TarInfo(f"s{number:07d}.jpg")
+                header.size = len(image)
+                tar.addfile(header, io.BytesIO(image))
+    else:
+        for number, image in enumerate(images):
+            (inner / f"{number:03d}.jpg").write_bytes(image)
+    expected = marked(pool, tmp_path / "of_parquet")
+    found = marked(pool._replace(root=with_sets(pool, tmp_path)), tmp_path / "of_folder")
+    assert {row["eval_set"] for row in found.values() if row["eval_set"]} == {"planted"}
+    assert {uid: row["eval_item"] for uid, row in found.items()} == {uid: row["eval_item"] for uid, row in expected.items()}
+
+
+def with_sets(pool: Pool, root: Path) -> Path:
+    """A root with the pool's metadata and the sets that are in it already."""
+    (root / "m").symlink_to(pool.root / "m")
+    return root

@@ -5,7 +5,6 @@ import json
 
 import fsspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -14,55 +13,11 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.clip import load_clip
 from pipeline.evaluate import EvaluateConfig, run
+from pipeline.evaluate.parquet_sets import open_parquet
 from pipeline.evaluate.results import read_results
-from pipeline.evaluate.tasks import TEMPLATES, Classification, Retrieval, read_tasks
+from pipeline.evaluate.tasks import TEMPLATES, Classification, Retrieval
 from schemas.errors import UserError
-
-COLOURS = {"red": (220, 40, 40), "green": (40, 160, 60), "blue": (40, 80, 220)}
-
-
-def picture(number):
-    pixels = np.random.default_rng(number).integers(90, 130, (40, 36, 3)).astype(np.uint8)
-    pixels[8:32, 10:30] = list(COLOURS.values())[number % 3]
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
-def write_task(folder, name, columns, classes=None, templates=None):
-    folder.mkdir(exist_ok=True)
-    pq.write_table(pa.table(columns), folder / f"{name}.parquet")
-    for kind, value in (("classes", classes), ("templates", templates)):
-        if value is not None:
-            (folder / f"{name}.{kind}.json").write_text(json.dumps(value))
-    return str(folder / f"{name}.parquet")
-
-
-NAMES = list(COLOURS)
-CLASSES = [["", name] for name in NAMES]
-
-
-def both_tasks(folder, n=24):
-    images = [picture(number) for number in range(n)]
-    texts = [f"{NAMES[number % 3]} square {number}" for number in range(n)]
-    columns = {"jpg": images, "text": texts, "label": [NAMES[number % 3] for number in range(n)]}
-    return write_task(folder, "cls_ret_squares", columns, CLASSES)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a run with two checkpoints of random weights, as `train` leaves it."""
-    folder = tmp_path_factory.mktemp("run")
-    for seen in (128, 256):
-        torch.manual_seed(seen)
-        torch.save({"state_dict": load_clip("demo", None).model.state_dict()}, folder / f"checkpoint_{seen:012d}.pt")
-    told = {"filter": "f", "scale": "demo", "model": "demo", "seed": 1, "rows": 9, "checkpoints": [128, 256]}
-    (folder / "train.json").write_text(json.dumps(told))
-    return folder
-
-
-def lines_of(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+from tests.pipeline.evaluate.conftest import CLASSES, NAMES, both_tasks, lines_of, write_task
 
 
 def slow_embedding(encode, items):
@@ -140,16 +95,15 @@ def test_a_bad_task_costs_only_itself_and_is_named(trained, tmp_path):
 def test_a_class_is_found_by_key_by_name_and_by_number(tmp_path):
     classes = [["n1", "cat"], ["", "dog"], ["n3", "cat"]]
     columns = {"jpg": [b"x"] * 3, "wnid": ["n3", "", "n1"], "label": ["cat", "dog", "cat"]}
-    (task,) = read_tasks(write_task(tmp_path, "cls_a", columns, classes))
-    assert isinstance(task, Classification)
-    assert task.truth.tolist() == [2, 1, 0]
-    (task,) = read_tasks(write_task(tmp_path, "cls_b", {"jpg": [b"x"] * 2, "label": [1, 0]}, CLASSES))
-    assert task.truth.tolist() == [1, 0]
+    of_keys = open_parquet(write_task(tmp_path, "cls_a", columns, classes))
+    assert [item.label for item in of_keys.items()] == [2, 1, 0]
+    of_numbers = open_parquet(write_task(tmp_path, "cls_b", {"jpg": [b"x"] * 2, "label": [1, 0]}, CLASSES))
+    assert [item.label for item in of_numbers.items()] == [1, 0]
 
 
 def test_prompts_may_stand_beside_the_task(tmp_path):
     path = write_task(tmp_path, "cls_a", {"jpg": [b"x"], "label": ["red"]}, CLASSES, ["the colour {}"])
-    assert read_tasks(path)[0].templates == ("the colour {}",)
+    assert open_parquet(path).tasks[0].templates == ("the colour {}",)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +119,7 @@ def test_prompts_may_stand_beside_the_task(tmp_path):
 )
 def test_a_task_file_that_will_not_do_is_told_in_one_line(tmp_path, *, name, columns, classes, templates, message):
     with pytest.raises(UserError, match=message):
-        read_tasks(write_task(tmp_path, name, columns, classes, templates))
+        open_parquet(write_task(tmp_path, name, columns, classes, templates))
 
 
 def test_a_folder_without_tasks_or_without_a_run_is_told_in_one_line(trained, tmp_path):
@@ -227,11 +181,11 @@ def test_a_damaged_account_of_the_results_is_made_again(trained, tmp_path):
 
 @pytest.mark.parametrize("name", ["cls_cifar10", "cls_ret_fashion", "cls_tinyimagenet200", "ret_cc3m"])
 def test_real_evaluation_sets_are_read(shared_data, name):
-    tasks = read_tasks(str(shared_data / "pairs" / "eval" / f"{name}.parquet"))
-    assert [type(task) for task in tasks] == [
+    found = open_parquet(str(shared_data / "pairs" / "eval" / f"{name}.parquet"))
+    assert [type(task) for task in found.tasks] == [
         kind for kind, prefix in ((Classification, "cls_"), (Retrieval, "ret_")) if prefix in name
     ]
-    assert all(len(task.images) > 500 for task in tasks)
+    assert sum(1 for _ in found.items()) > 500
 
 
 def test_a_run_may_lie_behind_a_url(trained, tmp_path):

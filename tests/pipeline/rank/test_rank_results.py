@@ -1,5 +1,6 @@
 """webpairs rank: results of many runs in, ranking.parquet and ranking.md out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +202,13 @@ def test_a_folder_without_results_is_told_in_one_line(tmp_path):
     (tmp_path / "models").mkdir()
     with pytest.raises(UserError, match="run `webpairs evaluate`"):
         ranked(tmp_path)
+
+
+def test_a_published_model_of_which_no_run_tells_is_ranked_beside_the_others_and_fitted_to_no_curve(tmp_path):
+    write_all(tmp_path / "models", seeds=2)
+    published = [replace(result("ViT-B-32 openai", 0, task=task, samples_seen=0, rows=0), scale="published") for task in TASKS]
+    write(tmp_path / "models", "published", published)
+    _, rows = ranked(tmp_path)
+    row = rows["ViT-B-32 openai", "average", "main_metric"]
+    assert (row["rows"], row["repeats"], row["scale"]) == (0, 0.0, "published")
+    assert pq.read_table(tmp_path / "out" / "scalings.parquet").num_rows == 0

@@ -10,8 +10,7 @@ import torch
 from pipeline.clip import load_clip
 from pipeline.manifest import manifest_from_json
 from pipeline.train import TrainConfig, run
-from pipeline.train.loop import _Batches, _optimizer
-from pipeline.train.pool import decoded_pool
+from pipeline.train.loop import optimizer_for
 from pipeline.train.reference import run_folder
 from pipeline.train.scales import SCALES, checkpoint_steps
 from schemas.errors import UserError
@@ -136,19 +135,9 @@ def test_every_published_scale_ends_at_its_budget():
 
 def test_gains_biases_and_the_logit_scale_are_not_decayed(demo_clip):
     model = demo_clip.model
-    kept, decayed = _optimizer(model, SCALES["demo"]).param_groups
+    kept, decayed = optimizer_for(model, SCALES["demo"]).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert (kept["weight_decay"], decayed["weight_decay"]) == (0.0, SCALES["demo"].weight_decay)
     assert "logit_scale" in {names[id(parameter)] for parameter in kept["params"]}
     assert {"token_embedding.weight", "text_projection"} <= {names[id(parameter)] for parameter in decayed["params"]}
     assert all(parameter.ndim > 1 for parameter in decayed["params"])
-
-
-def test_a_batch_is_normalised_as_the_model_wants_it(shards, demo_clip, tmp_path):
-    clip = demo_clip
-    pool = decoded_pool(str(shards), str(tmp_path), image_size_px=clip.image_size_px, tokenizer=clip.tokenizer)
-    images, tokens = _Batches(clip, pool).at(np.array([4, 2, 2]))
-    expected = (torch.from_numpy(pool.images[4].copy()).float() / 255 - torch.tensor(clip.mean)) / torch.tensor(clip.std)
-    assert torch.allclose(images[0], expected.permute(2, 0, 1), atol=1e-5)
-    assert torch.equal(images[1], images[2])
-    assert tokens.shape == (3, clip.tokenizer([""]).shape[1])
