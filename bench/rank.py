@@ -37,7 +37,7 @@ _SCORING = ("demo", 81_920)
 def reduced() -> Training:
     """What four cores do in a quarter of an hour."""
     return Training(
-        samples_seen={"demo": 40_960}, checkpoints=(0.5, 1.0), seeds=3, workers=cores(), device="cpu", scoring=_SCORING
+        samples_seen={"demo": 25_600}, checkpoints=(0.5, 1.0), seeds=5, workers=cores(), device="cpu", scoring=_SCORING
     )
 
 

@@ -34,7 +34,7 @@ RANKINGS = table(
         column(
             "verdict",
             pa.string(),
-            "better or worse (interval beside 0, corrected p of that side below 0.05), else tie; null for no_filter",
+            "better or worse (interval beside 0, corrected p of that side below 0.025), else tie; null for no_filter",
         ),
         column("control", pa.string(), "the random subset of the same size that it is compared with; null where there is none"),
         column("control_difference", pa.float64(), "mean minus the control's over the seeds both have", "fraction"),
@@ -55,7 +55,7 @@ PAIRS = table(
         required("scale", pa.string(), "training scale"),
         required("model", pa.string(), "model architecture"),
         required("samples_seen", pa.int64(), "training samples seen", "samples"),
-        required("filter", pa.string(), "the filter with the higher mean"),
+        required("filter", pa.string(), "the filter with the higher mean over the seeds both have"),
         required("other", pa.string(), "the other one"),
         required("n_seeds", pa.int32(), "seeds that both have; the difference is paired over them"),
         required("difference", pa.float64(), "mean of filter minus mean of other, over the seeds both have", "fraction"),
@@ -64,7 +64,9 @@ PAIRS = table(
         ),
         required("difference_high", pa.float64(), "upper end of it", "fraction"),
         required(
-            "probability", pa.float64(), "share of bootstrap draws in which filter is ahead, as if no other pair were looked at"
+            "probability",
+            pa.float64(),
+            "probability that filter is ahead, as if no other pair were looked at: share of bootstrap draws",
         ),
         required("p", pa.float64(), "two-sided bootstrap p of no difference, Holm-corrected over all pairs at this compute"),
         required("verdict", pa.string(), "better (filter is, p below 0.05 and the interval beside 0) or tie"),

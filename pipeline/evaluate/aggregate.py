@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import io
+from pipeline.cli import one_line
 from pipeline.evaluate.datacomp import GROUPS, N_SETS, SETS
 from schemas.errors import UserError
 
@@ -55,7 +56,7 @@ def _by_model(path: str) -> dict[tuple[Any, ...], dict[str, float]]:
     try:
         lines = [json.loads(line) for line in io.read_bytes(path).splitlines() if line.strip()]
         found = scores_of(lines)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise UserError(
             f"{path}: no results, one JSON object per line ({error}); give what `evaluate` or DataComp wrote"
         ) from error
@@ -66,4 +67,4 @@ def _by_model(path: str) -> dict[tuple[Any, ...], dict[str, float]]:
 
 def _heading(path: str, run: tuple[Any, ...], several: bool) -> list[str]:
     told = ", ".join(f"{name} {value}" for name, value in zip(_OF_A_RUN, run, strict=True) if value is not None)
-    return [f"{path}{': ' * bool(told)}{told}"] if several else []
+    return [one_line(f"{path}{': ' * bool(told)}{told}")] if several else []

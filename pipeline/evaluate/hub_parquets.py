@@ -87,9 +87,10 @@ def _rows(files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str,
 
 def _pairs(files: Sequence[str]) -> Iterator[Item]:
     for where, row in _rows(files, _PAIRS):
-        captions = (row["caption"],) if isinstance(row["caption"], str) else tuple(row["caption"] or ())
-        if not captions:
-            raise UserError(f"{where} has no caption")
+        told = row["caption"]
+        captions = tuple(told or ()) if isinstance(told, list | None) else (told,)
+        if not captions or not all(isinstance(caption, str) for caption in captions):
+            raise UserError(f"{where} has no caption, or one that is no text")
         yield Item(where=where, image=_encoded(where, row["image"]), texts=captions)
 
 

@@ -14,7 +14,7 @@ from pipeline.evaluate.sets import Found, find_sets
 from pipeline.evaluate.zero_shot import Models, gather, score
 from pipeline.manifest import InputReport, Manifest, Run, hash_of, manifest_from_json, output_config, to_json
 from pipeline.progress import progress
-from schemas.errors import UsageError, UserError
+from schemas.errors import LostDeviceError, UsageError, UserError
 
 if TYPE_CHECKING:
     from pipeline.evaluate import EvaluateConfig
@@ -39,6 +39,7 @@ def evaluate(config: "EvaluateConfig") -> Manifest:
     results, reports = _evaluate_all(config, source, wanted)
     if not results:
         raise UserError(f"{config.eval}: no task could be evaluated ({reports[0].error})")
+    io.remove(_account_path(out))  # until all is written it would vouch for a mixture of old and new
     _write(results, out)
     facts = {"suite": suite.account(found, results)} if config.suite == "datacomp" else {}
     if facts:
@@ -85,8 +86,11 @@ def _evaluate_set(
                     items=items,
                 )
                 results.append(result)
-    except (UserError, OSError) as error:
-        return [], InputReport(path=found.path, status="failed", error=str(error))
+    except LostDeviceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - files of others, and every library has its own words for bad ones
+        text = str(error) if isinstance(error, UserError | OSError) else f"{type(error).__name__}: {error}"
+        return [], InputReport(path=found.path, status="failed", error=text)
     return results, InputReport(path=found.path, rows=len(gathered.known))
 
 
@@ -116,7 +120,7 @@ def _standing(out: str, described: dict[str, Any]) -> Manifest | None:
         return None
     try:
         manifest = manifest_from_json(io.read_bytes(_account_path(out)))
-    except (ValueError, KeyError, TypeError):  # damaged, as after a power cut: then the results are made again
+    except (ValueError, KeyError, TypeError, RecursionError):  # damaged, as after a power cut: then the results are made again
         return None
     return manifest if manifest.config_hash == hash_of(described) and not manifest.failed_inputs else None
 

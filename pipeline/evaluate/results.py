@@ -110,4 +110,5 @@ def _result(line: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Result
 
 
 def _key(task: str, samples_seen: int, metric: str) -> str:
-    return f"{task}/{samples_seen}/{metric}"
+    # A set may be named after a folder whose name is not UTF-8, which a zip's names have to be.
+    return f"{task}/{samples_seen}/{metric}".encode("utf-8", "backslashreplace").decode()

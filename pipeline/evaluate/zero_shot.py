@@ -13,6 +13,7 @@ from pipeline.evaluate.special_metrics import association_items, special_items
 from pipeline.evaluate.tasks import MAIN_CLASSIFICATION, Association, Classification, Digest, EvalSet, Item, Task, prompts_of
 from pipeline.score.decoding.pixels import recipe_of
 from pipeline.score.towers import Towers
+from pipeline.train.decode_captions import tokens_of
 from schemas.errors import UserError
 
 _PX_AT_ONCE = 32 * 224**2  # of images on a CPU: more are no faster, fewer small ones would be slower
@@ -51,7 +52,7 @@ class Models:
         """Of each model, (n, d) float32: the unit embeddings of n texts, tokenised once."""
         found: list[list[np.ndarray]] = [[] for _ in self.towers]
         for at in range(0, len(texts), _PROMPTS):
-            tokens = self.tokenizer(list(texts[at : at + _PROMPTS])).numpy()
+            tokens = tokens_of(self.tokenizer, texts[at : at + _PROMPTS])
             for towers, parts in zip(self.towers, found, strict=True):
                 parts.append(towers.texts(tokens, batch_size).cpu().numpy())
         return [np.concatenate(parts) for parts in found]

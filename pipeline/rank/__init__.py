@@ -50,6 +50,7 @@ class RankConfig(StageConfig):
             self._check_budget(given)
 
     def _check_budget(self, given: dict[str, Any]) -> None:
+        from pipeline import io
         from pipeline.rank.budget_time import seconds_of
         from pipeline.train.scales import scale_of
 
@@ -61,7 +62,7 @@ class RankConfig(StageConfig):
             raise UsageError(f"--most-seeds {self.most_seeds}: must be 2 or more; one seed says nothing of another")
         if "://" in self.models:
             raise UsageError(f"--models {self.models}: with --budget models are trained there; give a local folder")
-        names = [path.rstrip("/").rsplit("/", 1)[-1] for path in self.subset]
+        names = [io.stem(path) for path in self.subset]
         for kind, values in (("subset", names), ("scale", list(self.scale))):
             double = next((value for value in values if values.count(value) > 1), None)
             if double:

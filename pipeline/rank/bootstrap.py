@@ -16,6 +16,10 @@ filters is the same with the difference of their tables, paired over seeds (whic
   their sd counts for no less than the rest alone would give in 19 of 20 cases (MS_rest / n times the 5 % quantile of χ² over its
   degrees of freedom), had the seed no effect at all.
 
+Fewer than 20 draws beyond 0 do not tell a p: many filters make many pairs, and Holm's correction would make ties of them all even
+where no draw is beyond 0. There p is that of the model itself, a normal items' part and Student's seeds' part, added. Without
+any noise (one item, or items that all say the same) it is one half: nothing tells how sure that is.
+
 A difference of two filters is linear in their tables: all that is needed of it is in two K × K matrices of products and in the
 filters' own draws, so that every pair of many filters costs little. With one seed only items are covered: such an interval says
 nothing of what another seed would give.
@@ -25,13 +29,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri, stdtrit
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 LEVEL = 0.05
 MOST_RESAMPLED = 2000  # items; the skewness of a mean, and so its distance from normal, falls with their root
 _ITEM_DRAWS_AT_ONCE = 4_000_000  # random item numbers held in memory
 _ITEMS_AT_ONCE = 16_384
 _CONTRASTS_AT_ONCE = 128
+_FEW_DRAWS = 20
+_DEVIATES = np.linspace(-8, 8, 321)  # of the items' part, in its standard deviations
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Crossed:
 class Estimate:
     """`low` … `high` is the 95 % interval; `p` the share of draws that are not above 0, `p_below` of those not below it.
 
-    Both are one-sided; ties are counted half.
+    Both are one-sided; ties are counted half. Where draws are too few to tell, both are by the model that they are drawn from.
     """
 
     n_seeds: int
@@ -102,18 +108,36 @@ def _estimate_some(tasks: Sequence[Crossed], weights: np.ndarray, probabilities:
     draws, least = np.zeros((len(weights), len(probabilities))), np.zeros(len(weights))
     for task in tasks:
         ms_item, ms_rest = _mean_squares(task, weights)
-        share = np.divide(ms_rest, ms_item, out=np.zeros_like(ms_rest), where=ms_item > 0)
-        shrunk = weights * (np.sqrt(np.clip(1 - share, 0, 1)) / len(tasks))[:, None]
+        shrunk = weights * (np.sqrt(np.clip(1 - _ratio(ms_rest, ms_item), 0, 1)) / len(tasks))[:, None]
         draws += shrunk @ task.deviations
         least += ms_rest / task.n_items / len(tasks) ** 2
+    item_sds, seed_errors = draws.std(axis=1), np.zeros(len(means))
     draws += means.mean(axis=1, keepdims=True)
     sds = [None] * len(means)
     if n_seeds > 1:
         found = means.std(axis=1, ddof=1)
         sds = found.tolist()
         luck = np.sqrt(least * chdtri(n_seeds - 1, 1 - LEVEL) / (n_seeds - 1))
-        draws += np.maximum(found, luck)[:, None] / np.sqrt(n_seeds) * stdtrit(n_seeds - 1, probabilities)
-    return [_read_off(*each) for each in zip(draws, means, sds, strict=True)]
+        seed_errors = np.maximum(found, luck) / np.sqrt(n_seeds)
+        draws += seed_errors[:, None] * stdtrit(n_seeds - 1, probabilities)
+    tails = (_beyond(side * means.mean(axis=1), item_sds, seed_errors, n_seeds) for side in (1, -1))
+    return [_read_off(*each) for each in zip(draws, means, sds, *tails, strict=True)]
+
+
+def _beyond(distances: np.ndarray, item_sds: np.ndarray, seed_errors: np.ndarray, n_seeds: int) -> np.ndarray:
+    """(C,): the chance that noise is below −distance, by the model; one half where there is no noise to judge by."""
+    of_items = ndtr(-_ratio(distances, item_sds))
+    if n_seeds == 1:
+        return np.asarray(of_items)
+    weights = np.exp(-(_DEVIATES**2) / 2)
+    reached = distances[:, None] + item_sds[:, None] * _DEVIATES
+    of_both = stdtr(n_seeds - 1, -_ratio(reached, seed_errors[:, None])) @ weights / weights.sum()
+    return np.asarray(np.where(seed_errors > 0, of_both, of_items))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Their quotient, 0 where there is none."""
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0))
 
 
 def _mean_squares(task: Crossed, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,12 +147,14 @@ def _mean_squares(task: Crossed, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     return n_seeds * items / max(n - 1, 1), rest / max((n_seeds - 1) * (n - 1), 1)
 
 
-def _read_off(draws: np.ndarray, means: np.ndarray, sd: float | None) -> Estimate:
+def _read_off(draws: np.ndarray, means: np.ndarray, sd: float | None, below: float, above: float) -> Estimate:
     low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
     # Rounding must not turn a difference of nothing into one.
     ties = 0.5 * np.count_nonzero(np.abs(draws) <= 1e-9)
+    counts = (np.count_nonzero(draws < -1e-9) + ties, np.count_nonzero(draws > 1e-9) + ties)
     p, p_below = (
-        float(min(1.0, (1 + np.count_nonzero(side) + ties) / (1 + len(draws)))) for side in (draws < -1e-9, draws > 1e-9)
+        float(min(1.0, (1 + count) / (1 + len(draws)) if count >= _FEW_DRAWS else tail))
+        for count, tail in zip(counts, (below, above), strict=True)
     )
     mean = float(means.mean())
     return Estimate(n_seeds=len(means), mean=mean, sd=sd, low=float(low), high=float(high), p=p, p_below=p_below)

@@ -50,8 +50,11 @@ def require_same_tasks(results: Sequence[Result], digests: Mapping[str, str], ev
 
 def _runs(models: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in _files(models, CONFIG_NAME):
-        told = json.loads(io.read_bytes(path))
-        if told.get("stage") == "train":
+        try:
+            told = json.loads(io.read_bytes(path))
+        except ValueError as error:
+            raise UserError(f"{path}: not JSON ({error}); remove that run, or give another --models") from error
+        if isinstance(told, dict) and told.get("stage") == "train":
             yield path, told
 
 

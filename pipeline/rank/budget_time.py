@@ -1,5 +1,6 @@
 """A stretch of time as a person writes it (90s, 20min, 1h30min) → seconds, and back."""
 
+import math
 import re
 
 from schemas.errors import UsageError
@@ -13,7 +14,7 @@ def seconds_of(text: str) -> float:
     found = _TIME.fullmatch(text.strip().lower().replace(" ", ""))
     parts = found.groups() if found else ()
     total = sum(float(part or 0) * unit for part, unit in zip(parts, _SECONDS, strict=bool(parts)))
-    if total <= 0:
+    if not 0 < total < math.inf:
         raise UsageError(f"--budget {text}: not a time; write hours, minutes and seconds as 6h, 20min, 90s or 1h30min")
     return total
 

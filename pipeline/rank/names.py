@@ -18,5 +18,6 @@ def p_text(p: float | None) -> str:
 
 
 def cell(text: str) -> str:
-    """A name inside a table: what Markdown or HTML would read as a mark is escaped."""
-    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", " ".join(text.split()))
+    """A name inside a table: what Markdown or HTML would read as a mark is escaped, what a terminal would obey is not shown."""
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
+    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", shown)

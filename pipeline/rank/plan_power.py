@@ -11,7 +11,7 @@ from pipeline.evaluate.results import Result
 from schemas.rankings import BASELINE
 
 POWER = 0.8
-LEVEL = 0.05  # two-sided, of the interval and of the corrected p
+LEVEL = 0.05  # two-sided, of the interval and of the corrected p; half of it a side
 # Where nothing was measured. The spread over seeds: of differences from no_filter in the demo's ranking, root mean square. Items:
 # a difference of two hits or misses (1, 0, -1), either model right on half of them and the two alike in half of what is left,
 # the same for every seed. Errs to the larger side.
@@ -48,7 +48,7 @@ def measured_noise(results: Iterable[Result], scale: str, samples_seen: int) -> 
     """Of standing runs at the scale, those nearest in samples seen; None where no two filters share two seeds there."""
     by_compute: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for result in results:
-        if result.scale == scale:
+        if result.scale == scale and result.samples_seen:  # of published models nobody told what they saw
             by_compute[result.model, result.samples_seen].append(result)
     for model, seen in sorted(by_compute, key=lambda key: abs(math.log(key[1] / samples_seen))):
         tables = _differences(by_compute[model, seen])
@@ -62,8 +62,8 @@ def detectable(noise: Noise, *, seeds: int, comparisons: int, power: float = POW
     """The smallest true difference that `rank` calls better than no_filter with that power, as a fraction; inf for one seed.
 
     The mean difference over S seeds has the standard error s = sqrt(sd² / S + v), v the items' variance. It is told as better
-    where its 95 % interval is above 0 and its one-sided p holds at 5 % after Holm's correction, whose first and hardest step
-    divides by the number m of comparisons: level a = min(0.025, 0.05 / m). The spread sd is estimated from S seeds, v from many
+    where its 95 % interval is above 0 and its one-sided p holds at 2.5 % after Holm's correction, whose first and hardest step
+    divides by the number m of comparisons: level a = 0.025 / m. The spread sd is estimated from S seeds, v from many
     items, so difference / s is a noncentral t with Satterthwaite's (1946) degrees of freedom
     f = s⁴ / ((sd² / S)² / (S - 1)), its noncentrality d / s at a true difference d. Returned is the d at which
     P(t'(f, d / s) > t(f, 1 - a)) is the power.
@@ -78,7 +78,7 @@ def detectable(noise: Noise, *, seeds: int, comparisons: int, power: float = POW
         return 0.0
     freedom = variance**2 / (by_seeds**2 / (seeds - 1)) if by_seeds > 0 else math.inf
     freedom = min(freedom, 1e6)  # normal from there on, and these functions lose digits
-    level = min(LEVEL / 2, LEVEL / max(1, comparisons))
+    level = LEVEL / 2 / max(1, comparisons)
     away = nctdtrinc(freedom, 1 - power, stdtrit(freedom, 1 - level))
     return float(away * math.sqrt(variance))
 

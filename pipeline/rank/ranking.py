@@ -1,6 +1,7 @@
 """The ranking: every filter at every compute on every task and metric, against the controls and against each other."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -78,30 +79,35 @@ def rank_group(contrasts: Contrasts, control_of: dict[str, str]) -> list[Row]:
 
 
 def pairs_of(contrasts: Contrasts) -> list[Row]:
-    """Every pair of filters on the average (PAIRS), the better first; p Holm-corrected over all pairs at this compute.
+    """Every pair of filters on the average (PAIRS), the one ahead first; p Holm-corrected over all pairs at this compute.
 
     p is two-sided: which filter is ahead was read off the same data. Pairs without a seed in common are left out.
     """
     group = contrasts.group
     mean = {name: group.mean(name) for name in group.filters}
     names = sorted(group.filters, key=lambda name: (-mean[name], name))
-    pairs: list[Contrast] = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if group.shared_seeds(a, b)]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if group.shared_seeds(a, b)]
     measure = (AVERAGE, MAIN)
-    found = list(contrasts.of([measure], pairs).items()) if pairs else []
+    estimates = contrasts.of([measure], pairs) if pairs else {}
+    told_of = [(pair, estimates[measure, pair]) for pair in pairs]
+    found = [((b, a), _mirrored(each)) if each.mean < 0 else ((a, b), each) for (a, b), each in told_of]
     corrected = holm([min(1.0, 2 * min(each.p, each.p_below)) for _, each in found])
     rows = []
-    for ((_, (a, b)), each), p in zip(found, corrected, strict=True):
-        told = {"n_seeds": each.n_seeds, "probability": 1 - each.p, **_difference(each, p, p)}
+    for ((a, b), each), p in zip(found, corrected, strict=True):
+        told = {"n_seeds": each.n_seeds, "probability": 1 - each.p, **_difference(each, p, verdict(each, p / 2, p / 2))}
         rows.append({**group.compute._asdict(), "filter": a, "other": b, **told})
     place = {name: at for at, name in enumerate(names)}
     return sorted(rows, key=lambda row: (place[row["filter"]], place[row["other"]]))
 
 
 def verdict(found: Estimate, p_better: float, p_worse: float) -> str:
-    """`better` and `worse` ask for an interval beside 0 and for a corrected p below 0.05; all else is a `tie`."""
-    if found.low > 0 and p_better < LEVEL:
+    """`better` and `worse` ask for an interval beside 0 and for a corrected one-sided p below 0.025; all else is a `tie`.
+
+    Each side has half of the 5 %, so that of the comparisons corrected together any is called better or worse falsely in 5 %.
+    """
+    if found.low > 0 and p_better < LEVEL / 2:
         return "better"
-    return "worse" if found.high < 0 and p_worse < LEVEL else "tie"
+    return "worse" if found.high < 0 and p_worse < LEVEL / 2 else "tie"
 
 
 def _row(group: Group, name: str, measure: Measure, found: Estimate) -> Row:
@@ -124,16 +130,22 @@ def _row(group: Group, name: str, measure: Measure, found: Estimate) -> Row:
 def _compare(found: dict[str, Estimate]) -> dict[str, Row]:
     """The differences of one task and metric as they are told, p corrected over them."""
     better, worse = holm([each.p for each in found.values()]), holm([each.p_below for each in found.values()])
-    return {name: _difference(each, p, q) for (name, each), p, q in zip(found.items(), better, worse, strict=True)}
+    corrected = zip(found.items(), better, worse, strict=True)
+    return {name: _difference(each, p, verdict(each, p, p_worse)) for (name, each), p, p_worse in corrected}
 
 
-def _difference(found: Estimate, p: float, p_worse: float) -> Row:
+def _mirrored(found: Estimate) -> Estimate:
+    """The same difference with its filters exchanged: over the seeds that two filters share, the other may be ahead."""
+    return replace(found, mean=-found.mean, low=-found.high, high=-found.low, p=found.p_below, p_below=found.p)
+
+
+def _difference(found: Estimate, p: float, said: str) -> Row:
     return {
         "difference": found.mean,
         "difference_low": found.low,
         "difference_high": found.high,
         "p": p,
-        "verdict": verdict(found, p, p_worse),
+        "verdict": said,
     }
 
 

@@ -64,9 +64,10 @@ class Group:
         return tuple(sorted({*self.seeds(name)} & {*self.seeds(other)}))
 
     def metrics(self, task: str) -> list[str]:
-        """Metrics of a task, its main metric first."""
-        first = next(iter(self.results[self.filters[0]][task].values()))
-        return [first.main_metric, *sorted(set(first.items) - {first.main_metric})]
+        """Metrics of a task that every run has (other releases of `evaluate` may know more), its main metric first."""
+        every = (result.items.keys() for tasks in self.results.values() for result in tasks[task].values())
+        main = self.tasks[task]
+        return [main, *sorted(set.intersection(*map(set, every)) - {main})]
 
     def scores(self, name: str, task: str, metric: str, seeds: Sequence[int]) -> np.ndarray:
         """(S, n): the scores of a filter's seeds on a task's items, in a type that holds them exactly."""
@@ -98,14 +99,11 @@ def read_groups(paths: Sequence[str]) -> tuple[list[Group], dict[str, str]]:
     """
     filters: dict[str, str] = {}
     found: dict[Compute, dict[str, dict[str, dict[int, Result]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
-    digests: dict[str, str] = {}
+    firsts: dict[str, Result] = {}
     for path in paths:
         for result in read_results(path):
             filters[path] = result.filter
-            if digests.setdefault(result.task, result.digest) != result.digest:
-                raise UserError(
-                    f"{path}: tested on other items of {result.task} than other runs; evaluate all on the same folder"
-                )
+            _require_alike(path, result, firsts.setdefault(result.task, result))
             seeds = found[Compute(result.scale, result.model, result.samples_seen)][result.filter][result.task]
             if result.seed in seeds:
                 raise UserError(f"{path}: {result.filter}, seed {result.seed} at {result.scale} is there twice; remove one")
@@ -113,6 +111,22 @@ def read_groups(paths: Sequence[str]) -> tuple[list[Group], dict[str, str]]:
                 raise UserError(f"{path}: {result.filter} has {result.rows} pairs here, another number with other seeds")
             seeds[result.seed] = replace(result, items={name: _packed(scores) for name, scores in result.items.items()})
     return [_group(compute, found[compute]) for compute in sorted(found)], filters
+
+
+def _require_alike(path: str, result: Result, first: Result) -> None:
+    """Raises UserError where a result cannot stand beside the first one of its task."""
+    of = f"{path}: {result.task}, {result.filter}"
+    if result.digest != first.digest:
+        raise UserError(f"{of}: tested on other items than other runs; evaluate all on the same folder")
+    if result.main_metric != first.main_metric:
+        raise UserError(
+            f"{of}: its main metric is {result.main_metric}, with other runs {first.main_metric}; evaluate all with one release"
+        )
+    numbers = {len(scores) for each in (result, first) for scores in each.items.values()}
+    if len(numbers) > 1:
+        raise UserError(f"{of}: {min(numbers)} items, and {max(numbers)} elsewhere; evaluate all with one release")
+    if not all(np.isfinite(scores).all() for scores in result.items.values()):
+        raise UserError(f"{of}: a score that is no number; run `webpairs evaluate` on that run again")
 
 
 def _packed(scores: np.ndarray) -> np.ndarray:

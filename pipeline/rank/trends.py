@@ -61,7 +61,9 @@ def _held_out(scalings: Sequence[Row]) -> Row:
 def _by_compute(groups: Sequence[Group], pairs: Sequence[Row]) -> dict[Compute, list[Row]]:
     found: dict[Compute, list[Row]] = {group.compute: [] for group in groups}
     for pair in pairs:
-        found[Compute(pair["scale"], pair["model"], pair["samples_seen"])].append(pair)
+        compute = Compute(pair["scale"], pair["model"], pair["samples_seen"])
+        if compute in found:
+            found[compute].append(pair)
     return found
 
 

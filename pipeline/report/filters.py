@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_RULES = 30  # of a waterfall; a longer one is cut, and told
 _MOST_SUBSETS = 14  # of the matrix
+_MOST_PAIRS = 2**63  # that an account can tell of: larger numbers are no counts
 
 
 def waterfalls(subsets: Sequence[Subset]) -> list[dict[str, Any]]:
@@ -55,7 +56,7 @@ def _steps(subset: Subset) -> list[dict[str, Any]]:
     steps = []
     for row in told if isinstance(told, list) else []:
         numbers = [row.get(key) for key in ("removed_alone", "removed_in_order", "left")] if isinstance(row, dict) else [None]
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        if not all(isinstance(number, int) and 0 <= number < _MOST_PAIRS for number in numbers):
             return []
         rule = row.get("rule")
         name = rule.get("filter", "?") if isinstance(rule, dict) else "?"

@@ -17,7 +17,7 @@ from pipeline.report.duplicates import contamination, duplicates
 from pipeline.report.filters import overlap_matrix, waterfalls
 from pipeline.report.funnel import Step, funnel, kept, missing_stages
 from pipeline.report.gallery import thumbnails
-from pipeline.report.panels import panels
+from pipeline.report.panels import panels, with_panel
 from pipeline.report.ranking import scales
 from pipeline.report.read import Root
 from pipeline.report.scaling import scaling
@@ -30,8 +30,9 @@ MOST_THUMBNAILS = 480
 def render(root: Root, *, pairs: int) -> str:
     """The whole page as HTML. The same root gives the same page. `pairs`: shown per filter, kept, dropped and borderline each."""
     steps, ranked = funnel(root), scales(root.ranking)
-    shown = min(pairs, MOST_THUMBNAILS // (3 * max(1, len(root.subsets))))
-    views = scan(root.score_files, root.subsets, shown) if root.score_files else ()
+    subsets = with_panel(root)
+    shown = min(pairs, MOST_THUMBNAILS // (3 * max(1, len(subsets))))
+    views = scan(root.score_files, subsets, shown) if root.score_files else ()
     scored = views[0].n_pairs if views else max((len(subset.uids) for subset in root.subsets), default=0)
     context = {
         "headline": verdict.headline(root.ranking),
@@ -44,7 +45,8 @@ def render(root: Root, *, pairs: int) -> str:
         "scaling": scaling(root),
         "census": census_shown(census(root)),
         "panels": panels(root, views, shown),
-        "waterfalls": waterfalls(root.subsets),
+        "subsets_left_out": len(root.subsets) - len(subsets),
+        "waterfalls": waterfalls(subsets),
         "overlap": overlap_matrix(root.subsets),
         "copies": _copies(root),
         "contamination": contamination(root),

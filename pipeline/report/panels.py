@@ -12,7 +12,17 @@ from pipeline.report.scores import View, border_of, columns_of, rows_of, thresho
 from pipeline.report.verdict import final_rows, is_control, is_random
 from schemas.rankings import AVERAGE
 
+MOST_PANELS = 30  # each costs a quarter of a second, and 30 kB of the page
+MOST_RULES = 60  # of a panel
+
 Row = dict[str, Any]
+
+
+def with_panel(root: Root) -> tuple[Subset, ...]:
+    """The subsets that have a panel, at most MOST_PANELS, in the root's order: of more, those that were ranked go first."""
+    ranked = {row["filter"] for row in root.ranking}
+    names = {subset.name for subset in sorted(root.subsets, key=lambda subset: subset.name not in ranked)[:MOST_PANELS]}
+    return tuple(subset for subset in root.subsets if subset.name in names)
 
 
 def panels(root: Root, views: Sequence[View], pairs: int) -> list[dict[str, Any]]:
@@ -119,7 +129,7 @@ def _rules(subset: Subset) -> list[tuple[str, str]]:
     parameters = subset.made.get("parameters")
     if not isinstance(parameters, dict):
         return []
-    return [(str(name), _plain(value)) for name, value in parameters.items() if value is not None]
+    return [(str(name), _plain(value)) for name, value in parameters.items() if value is not None][:MOST_RULES]
 
 
 def _plain(value: object) -> str:

@@ -28,6 +28,14 @@ FOLDERS = {
     "rank": "7_ranking",
 }
 
+# What an account must be made of to be shown, and what is raised of one that is not.
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("stage", "config_hash", "started_at"), str),
+    **dict.fromkeys(("config", "versions", "counts", "facts"), dict),
+    **dict.fromkeys(("duration_s", "peak_rss_bytes"), int | float),
+}
+_NOT_A_MANIFEST = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
 _RUNS = "6_models/*/*/*"
 _MANIFESTS = (f"*/{MANIFEST_NAME}", f"{_RUNS}/{MANIFEST_NAME}")
 _RESULTS = (f"{_RUNS}/results.json",)  # the account that `evaluate` writes beside results.jsonl
@@ -111,10 +119,22 @@ def _read_manifests(root: str, patterns: Sequence[str]) -> dict[str, Manifest]:
     manifests = {}
     for path in found:
         try:
-            manifests[path.removeprefix(f"{folder}/")] = manifest_from_json(fs.cat_file(path))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            manifests[path.removeprefix(f"{folder}/")] = _manifest(fs.cat_file(path))
+        except _NOT_A_MANIFEST as error:
             raise UserError(f"{path}: not a manifest ({error}); run the stage that made this folder again") from error
     return manifests
+
+
+def _manifest(data: bytes) -> Manifest:
+    """The manifest, its fields of the types that the page counts on. Raises one of _NOT_A_MANIFEST for anything else."""
+    found = manifest_from_json(data)
+    wrong = next((name for name, kind in _TYPES.items() if not isinstance(getattr(found, name), kind)), None)
+    if wrong:
+        raise TypeError(f"{wrong} is {getattr(found, wrong)!r:.100}")
+    uncounted = next((name for name, number in found.counts.items() if not isinstance(number, int)), None)
+    if uncounted is not None:
+        raise TypeError(f"the count {uncounted} is {found.counts[uncounted]!r:.100}")
+    return found
 
 
 def _read_subset(path: str) -> Subset:
@@ -127,7 +147,10 @@ def _manifest_of(subset: Subset) -> Manifest | None:
     said = {"facts": {}, **subset.made}
     if not all(f.name in said for f in fields(Manifest) if f.default is MISSING):
         return None
-    return manifest_from_json(json.dumps({f.name: said[f.name] for f in fields(Manifest) if f.name in said}).encode())
+    try:
+        return _manifest(json.dumps({f.name: said[f.name] for f in fields(Manifest) if f.name in said}).encode())
+    except _NOT_A_MANIFEST:
+        return None
 
 
 def _read_ranking(path: str, subsets: Sequence[Subset]) -> tuple[dict[str, Any], ...]:
@@ -138,6 +161,9 @@ def _read_ranking(path: str, subsets: Sequence[Subset]) -> tuple[dict[str, Any],
     wanted = [field.name for field in RANKINGS if not field.nullable]
     known = dict.fromkeys(RANKINGS.names)  # columns that an older release did not write are null
     rows = [known | row for row in _read_table(path, wanted, RANKINGS.names).to_pylist()]
+    said = {row[name] for row in rows for name in ("verdict", "control_verdict")} - {None, "better", "worse", "tie"}
+    if said:
+        raise UserError(f"{path}: a verdict of {min(said)!r:.100}, not better, worse or tie; run `webpairs rank` again")
     return tuple({**row, "is_random": is_random(row["filter"], made.get(row["filter"], {}))} for row in rows)
 
 
@@ -180,5 +206,5 @@ def _read_json(path: str, otherwise: Any) -> Any:
         return otherwise
     try:
         return json.loads(io.read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error}); run the stage that made it again") from error

@@ -56,7 +56,7 @@ def agreements(root: Root) -> list[dict[str, str]]:
 
 
 def _agreement(row: Row) -> dict[str, str]:
-    tau, low, high = (row.get(key) for key in ("tau_b", "tau_b_low", "tau_b_high"))
+    tau, low, high = (_number_or_none(row.get(key)) for key in ("tau_b", "tau_b_low", "tau_b_high"))
     both, same = row.get("told_apart_at_both"), row.get("same_order")
     return {
         "less": _compute(row["less"]),
@@ -71,7 +71,12 @@ def _agreement(row: Row) -> dict[str, str]:
 def _compute(told: Any) -> str:
     if not isinstance(told, dict):
         return str(told)
-    return f"{told.get('scale')}, {told.get('model')}, {told.get('samples_seen', 0):,} samples"
+    seen = told.get("samples_seen")
+    return f"{told.get('scale')}, {told.get('model')}, {f'{seen:,}' if isinstance(seen, int) else seen} samples"
+
+
+def _number_or_none(told: Any) -> float | None:
+    return told if isinstance(told, int | float) else None
 
 
 def _dicts(values: Iterable[Any]) -> Iterator[dict[str, Any]]:

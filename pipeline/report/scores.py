@@ -90,7 +90,7 @@ def _floors(part: Any, column: str) -> Iterator[float]:
     """Every `at_least` (or `threshold`) that a described filter, or a member of it, sets on a column."""
     if isinstance(part, dict):
         floor = part.get("at_least", part.get("threshold"))
-        if part.get("column") == column and isinstance(floor, int | float) and np.isfinite(floor):
+        if part.get("column") == column and isinstance(floor, int | float) and -1 <= floor <= 1:
             yield float(floor)
     members = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     for member_part in members:

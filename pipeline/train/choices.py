@@ -10,6 +10,7 @@ import torch
 
 from pipeline import io
 from pipeline.clip import Clip, has_logit_bias, load_clip
+from pipeline.nearby import sha256_of
 from pipeline.subset_file import read_subset
 from pipeline.train.order import index_of
 from pipeline.train.pool import DecodedPool, decoded_pool
@@ -100,6 +101,10 @@ def model_and_pool(config: "TrainConfig", run: Run, device: str) -> tuple[Clip, 
 def rows_of(config: "TrainConfig", pool: DecodedPool) -> np.ndarray:
     """The subset's rows of the pool: (m,) int64. Raises UserError where there are none."""
     wanted = read_subset(config.subset)
+    if config.subset_sha256 and sha256_of(config.subset) != config.subset_sha256:  # to decode a pool may take hours
+        raise UserError(
+            f"{config.subset}: was changed while the pool was decoded; run the same command again, with another --out"
+        )
     index = index_of(wanted, pool.uids)
     if not len(index):
         raise UserError(

@@ -41,7 +41,6 @@ class Trainer:
 
     def __init__(self, clip: Clip, run: Run, here: Processes) -> None:
         self.clip, self.run, self.here = clip, run, here
-        here.require_even(run.scale.batch_size, run.accumulate)
         if run.accumulate > 1 and has_batch_norm(clip.model):
             raise UsageError(
                 f"--accumulate {run.accumulate}: {run.model} normalises over the batch (BatchNorm), which parts of it would "

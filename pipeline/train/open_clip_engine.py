@@ -35,6 +35,8 @@ from pipeline.train.cost import flops_per_sample
 from pipeline.train.loop import finite
 from pipeline.train.open_clip_command import CROP_SCALE, OpenClipPlan, exp_name, plan_of, shards_in_braces, trainer_command
 from pipeline.train.open_clip_log import Line, read_log
+from pipeline.train.open_clip_subset import require_usable
+from pipeline.train.saving import save
 from schemas.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ def _curated(config: "TrainConfig") -> Curated:
     pairs = manifest.counts.get("rows_out", 0)
     if not tars or not pairs:
         raise UserError(f"{config.subset}: none of its uids is in the shards of {config.shards}; was it made from other shards?")
+    require_usable(tars, subset=config.subset)
     # Up to the highest number: what is missing between is passed over by open_clip's reader.
     return Curated(
         folder=settings.output_dir, shards=max(int(io.stem(path)) for path in tars) + 1, pairs=pairs, manifest=manifest
@@ -191,7 +194,7 @@ def _adopt_model(path: Path, name: str, plan: OpenClipPlan, epoch: int, files: P
     saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     weights = {key.removeprefix("module."): value for key, value in saved.items()}  # DistributedDataParallel's prefix
     with files.open(name) as file:
-        torch.save({"state_dict": weights, "samples_seen": plan.samples_after(epoch)}, file)
+        save({"state_dict": weights, "samples_seen": plan.samples_after(epoch)}, file)
 
 
 def _facts(config: "TrainConfig", run: Run, plan: OpenClipPlan, curated: Curated, lines: Sequence[Line]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,9 @@ def _alone(lock: Path) -> Iterator[None]:
 def _whole(folder: Path, make: Callable[[], None]) -> DecodedPool:
     """The pool in `folder`, made or mended first where need be."""
     damaged: list[str] = []
+    told = _told(folder)
+    if told and any(report["status"] == "failed" for report in told["inputs"]):
+        make()  # what failed once, as a disk or a worker may, is tried again
     for _ in range(_TRIES):
         told = _told(folder)
         if told is None:
@@ -128,6 +132,7 @@ def _make(tars: Sequence[str], folder: Path, config: DecodeConfig, tokenizer: To
         parts,
         partial(decode_shard, tokenizer=tokenizer),
         out=str(folder / "shards"),
+        again=attrgetter("failed"),  # a tar that was read in part is another one, and this another pool, when it was mended
         ready="pipeline.train.decode" if config.workers > 1 else None,  # else a process more for what is soon done here
         facts=_shards_of,
     )
@@ -148,11 +153,14 @@ def _complete(folder: Path, manifest: Manifest, side_px: int, shards: str) -> No
     for name in damaged_files(folder, {name: value for name, value in hashes.items() if name.endswith(".rows")}):
         _forget(folder, name)
         return
+    shards_told = [[shard["name"], shard["rows"]] for shard in made]
+    if (standing := _told(folder)) and standing["shards"] == shards_told and hashes.items() <= standing["sha256"].items():
+        return
     hashes |= join_rows(folder, [(shard["name"], shard["rows"]) for shard in made])
     told = {
         "counts": manifest.counts,
         "inputs": [vars(report) for report in manifest.inputs],
-        "shards": [[shard["name"], shard["rows"]] for shard in made],
+        "shards": shards_told,
         "shape": [side_px, side_px, 3],
         "sha256": hashes,
     }

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from pipeline import io
@@ -30,9 +31,11 @@ from pipeline.train.metrics import METRICS_NAME, Metrics
 from pipeline.train.objective import random_state, set_random_state
 from pipeline.train.order import Order
 from pipeline.train.pool import DecodedPool
+from pipeline.train.saving import save
 from pipeline.train.scales import checkpoint_steps
 from pipeline.train.state import State, newest_state, remove_states, write_state
 from pipeline.train.timing import StepTimes, time_steps
+from schemas.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.train import TrainConfig
@@ -50,11 +53,13 @@ def train(config: "TrainConfig") -> Manifest | None:
         return train_with_open_clip(config)
     run = choices(config)
     config = replace(config, subset_sha256=hashlib.sha256(io.read_bytes(config.subset)).hexdigest())
-    read_subset(config.subset)
+    wanted = len(read_subset(config.subset))
     with joined(config.device) as (here, device):
+        here.require_even(run.scale.batch_size, run.accumulate)  # before the pool is decoded, which may take hours
         stage = begin("train", config, out=run_folder(config), upstream=[config.shards]) if here.is_first else None
         done = here.from_first(done_parts(run_folder(config), [_PART]) if stage else {})
-        report = done.get(_PART.name) or _train(config, run, here, device, identity=hash_of(stage.described) if stage else "")
+        identity = hash_of(stage.described) if stage else ""
+        report = done.get(_PART.name) or _train(config, run, here, device, wanted=wanted, identity=identity)
         if stage is None or report is None:
             return None
         remove_states(run_folder(config))
@@ -70,6 +75,7 @@ class _Fit:
     trainer: Trainer
     pool: DecodedPool
     order: Order
+    wanted: int  # uids of the subset, repeated ones counted each time
     folder: str
     identity: str
 
@@ -78,14 +84,25 @@ class _Fit:
         return self.trainer.here
 
 
-def _train(config: "TrainConfig", run: Run, here: Processes, device: str, *, identity: str) -> PartReport | None:
+def _train(config: "TrainConfig", run: Run, here: Processes, device: str, *, wanted: int, identity: str) -> PartReport | None:
     """Train to the end and write the report; None in all processes but the first."""
     clip, pool = model_and_pool(config, run, device)
     order = Order(rows_of(config, pool), config.seed)
+    if here.world > 1:
+        _require_same_pairs(here, pool.uids[order.index], config.subset)
     flops = flops_per_sample(clip) if here.is_first else 0.0
     with settled_arithmetic(device, run.precision):
         trainer = Trainer(clip, run, here)
-        fit = _Fit(config=config, run=run, trainer=trainer, pool=pool, order=order, folder=run_folder(config), identity=identity)
+        fit = _Fit(
+            config=config,
+            run=run,
+            trainer=trainer,
+            pool=pool,
+            order=order,
+            wanted=wanted,
+            folder=run_folder(config),
+            identity=identity,
+        )
         lines = _fit(fit)
     if not here.is_first:
         return None
@@ -95,6 +112,15 @@ def _train(config: "TrainConfig", run: Run, here: Processes, device: str, *, ide
     report = _report(fit, facts)
     write_report(fit.folder, report)
     return report
+
+
+def _require_same_pairs(here: Processes, uids: np.ndarray, subset: str) -> None:
+    """Raises UserError where the processes, on machines with pools and subset files of their own, would mix different pairs."""
+    if len({*here.from_each(hashlib.sha256(uids.tobytes()).hexdigest())}) > 1:
+        raise UserError(
+            f"{subset}: its pairs are not the same in all {here.world} processes, as when a machine could not read a shard; "
+            "run the same command again to retry it"
+        )
 
 
 def _fit(fit: _Fit) -> list[dict[str, Any]]:
@@ -182,11 +208,11 @@ def _checkpoints(run: Run) -> list[int]:
 def _save(clip: Clip, samples_seen: int, folder: str) -> None:
     weights = {name: value.detach().cpu() for name, value in clip.model.state_dict().items()}
     with io.atomic_write(io.join(folder, checkpoint_name(samples_seen))) as file:
-        torch.save({"state_dict": weights, "samples_seen": samples_seen}, file)
+        save({"state_dict": weights, "samples_seen": samples_seen}, file)
 
 
 def _report(fit: _Fit, facts: dict[str, Any]) -> PartReport:
-    wanted, rows = len(read_subset(fit.config.subset)), len(fit.order.index)
+    wanted, rows = fit.wanted, len(fit.order.index)
     counts = {
         "rows_in": wanted,
         "rows_out": rows,

@@ -13,6 +13,7 @@ from typing import IO, Any
 import torch
 
 from pipeline import io
+from pipeline.train.saving import save
 from schemas.errors import UserError
 
 _PREFIX, _SUFFIX = "_state_", ".pt"
@@ -37,7 +38,7 @@ def write_state(folder: str, state: State) -> None:
     """Write a state and remove all but the two newest."""
     with io.atomic_write(io.join(folder, f"{_PREFIX}{state.step:012d}{_SUFFIX}")) as file:
         hashed = _Hashed(file)
-        torch.save(vars(state), hashed)  # type: ignore[arg-type] # all that it calls is there
+        save(vars(state), hashed)  # type: ignore[arg-type] # all that it calls is there
         file.write(hashed.digest.digest())
     for path in _paths(folder)[_KEPT:]:
         io.remove(path)

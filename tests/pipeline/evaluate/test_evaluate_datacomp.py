@@ -38,11 +38,23 @@ def test_a_mean_over_fewer_sets_is_never_called_an_average_of_datacomp(shared_da
     assert "missing, so no average of DataComp's: SVHN, Camelyon17" in said
 
 
-@pytest.mark.parametrize("content", ["", "{half", "[1]\n", '{"key": 1}\n'])
+TOO_LARGE = '{"key": "cifar10", "metrics": {"main_metric": 1' + "0" * 400 + "}}"
+
+
+@pytest.mark.parametrize("content", ["", "{half", "[1]\n", '{"key": 1}\n', "[" * 100_000, TOO_LARGE])
 def test_a_file_without_results_is_told_in_one_line(tmp_path, capsys, content):
     (tmp_path / "r.jsonl").write_text(content)
     assert main(["evaluate", "--aggregate", str(tmp_path / "r.jsonl")]) == 1
     assert "no results" in capsys.readouterr().err
+
+
+def test_what_a_results_file_calls_its_models_cannot_pass_for_lines_of_scores(tmp_path, capsys):
+    line = {"key": "cifar10", "metrics": {"main_metric": 0.5}, "filter": "f\x1b[2J\nAverage: 0.999"}
+    (tmp_path / "r.jsonl").write_text("\n".join(json.dumps({**line, "seed": seed}) for seed in (1, 2)))
+    assert main(["evaluate", "--aggregate", str(tmp_path / "r.jsonl")]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\nAverage" not in said
 
 
 def test_without_results_to_add_up_a_model_and_sets_are_needed():

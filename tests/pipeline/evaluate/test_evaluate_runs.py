@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import signal
+from dataclasses import replace
 
 import fsspec
 import numpy as np
@@ -12,7 +15,7 @@ from PIL import Image
 
 from pipeline.cli import main
 from pipeline.clip import load_clip
-from pipeline.evaluate import EvaluateConfig, run
+from pipeline.evaluate import EvaluateConfig, reference, run
 from pipeline.evaluate.parquet_sets import open_parquet
 from pipeline.evaluate.results import read_results
 from pipeline.evaluate.tasks import TEMPLATES, Classification, Retrieval
@@ -174,9 +177,22 @@ def test_a_damaged_account_of_the_results_is_made_again(trained, tmp_path):
     both_tasks(tmp_path / "eval")
     config = EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl"))
     run(config)
-    (tmp_path / "r.json").write_text("{half")
-    assert run(config).counts["results"] == 4
+    for damaged in ("{half", "[" * 100_000):
+        (tmp_path / "r.json").write_text(damaged)
+        assert run(config).counts["results"] == 4
     assert json.loads((tmp_path / "r.json").read_text())["stage"] == "evaluate"
+
+
+def test_results_half_replaced_do_not_pass_for_those_that_stood(trained, tmp_path, monkeypatch):
+    both_tasks(tmp_path / "eval")
+    config = EvaluateConfig(model=str(trained), eval=str(tmp_path / "eval"), out=str(tmp_path / "r.jsonl"), device="cpu")
+    run(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "write_line", lambda _: os.kill(os.getpid(), signal.SIGINT))  # the items stand by then
+        with pytest.raises(KeyboardInterrupt):
+            run(replace(config, precision="bf16"))
+    run(config)
+    assert len(read_results(str(tmp_path / "r.jsonl"))) == 4
 
 
 @pytest.mark.parametrize("name", ["cls_cifar10", "cls_ret_fashion", "cls_tinyimagenet200", "ret_cc3m"])

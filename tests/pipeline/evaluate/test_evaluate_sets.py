@@ -1,14 +1,18 @@
 """Evaluation sets in the layouts of others: image folders, WebDatasets, the Hub's parquet files; good ones and bad ones."""
 
+import io
 import json
 import re
+import time
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.evaluate import EvaluateConfig, run
 from pipeline.evaluate.decoding import decoded
+from pipeline.evaluate.results import read_results
 from pipeline.evaluate.sets import find_sets
 from pipeline.evaluate.tasks import Item
 from pipeline.score.decoding.pixels import Recipe
@@ -18,6 +22,7 @@ from tests.pipeline.evaluate.conftest import (
     captioned,
     classified,
     lines_of,
+    npy,
     picture,
     write_image_folder,
     write_webdataset,
@@ -141,6 +146,59 @@ def test_a_sample_that_will_not_do_is_named(trained, tmp_path, *, samples, told)
     write_webdataset(tmp_path / "eval" / "wds_bad", samples)
     with pytest.raises(UserError, match=told):
         evaluate(trained, tmp_path / "eval")
+
+
+def npz():
+    out = io.BytesIO()
+    np.savez(out, a=np.zeros(1))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", npz(), npy([]), npy([[1.5]])[:60]])
+def test_a_group_that_is_no_number_costs_only_its_set(trained, tmp_path, content):
+    both_tasks(tmp_path / "eval", n=6)
+    write_webdataset(tmp_path / "eval" / "wds_fairness-geode_test", classified(6, npy=lambda _: content))
+    manifest, lines = evaluate(trained, tmp_path / "eval")
+    assert "0.tar: sample s0000000 has no group in .npy" in manifest.failed_inputs[0].error
+    assert set(lines) == {"cls_squares", "ret_squares"}
+
+
+def not_utf8(folder):
+    texts = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff\xfe"] * 2, pa.binary()).buffers())
+    pq.write_table(pa.table({"jpg": [picture(0)] * 2, "text": texts}), folder / "ret_bad.parquet")
+
+
+def numbers_for_captions(folder):
+    (folder / "flickr30k").mkdir()
+    pq.write_table(pa.table({"image": [picture(0)] * 2, "caption": [1, 2]}), folder / "flickr30k" / "test.parquet")
+
+
+def deep_json(folder):
+    (write_image_folder(folder / "deep") / "classes.json").write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("spoil", [not_utf8, numbers_for_captions, deep_json])
+def test_whatever_reading_a_bad_set_raises_costs_only_that_set(trained, tmp_path, spoil):
+    both_tasks(tmp_path / "eval", n=6)
+    spoil(tmp_path / "eval")
+    manifest, lines = evaluate(trained, tmp_path / "eval")
+    assert len(manifest.failed_inputs) == 1
+    assert set(lines) == {"cls_squares", "ret_squares"}
+
+
+def test_a_set_may_have_a_name_that_is_not_utf8(trained, tmp_path):
+    write_image_folder(tmp_path / "eval" / "caf\udce9")
+    _, lines = evaluate(trained, tmp_path / "eval")
+    assert set(lines) == {"caf\udce9"}
+    assert [result.task for result in read_results(str(tmp_path / "r.jsonl"))] == ["caf\udce9"] * 2
+
+
+def test_a_class_name_without_end_does_not_keep_the_tokenizer_busy(trained, tmp_path):
+    word = "".join(np.random.default_rng(0).choice(list("abcdefghij"), 100_000))  # as it is: minutes
+    write_webdataset(tmp_path / "eval" / "wds_a", classified(6), classes=[word, "b", "c"])
+    started = time.process_time()
+    assert set(evaluate(trained, tmp_path / "eval")[1]) == {"a"}
+    assert time.process_time() - started < 30
 
 
 def test_two_sets_of_one_name_are_both_refused(trained, tmp_path):

@@ -160,7 +160,8 @@ def test_options_that_will_not_do_are_wrong_usage(words, message, capsys):
     ("more", "message"),
     [
         (["--most-seeds", "1"], "--most-seeds 1: must be 2 or more"),
-        (["--subset", "x/half.npy"], "--subset: half.npy is given twice"),
+        (["--subset", "x/half.npy"], "--subset: half is given twice"),
+        (["--subset", "x/half"], "--subset: half is given twice"),
         (["--scale", "huge"], "scale 'huge': no such scale"),
     ],
 )

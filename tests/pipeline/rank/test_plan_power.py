@@ -19,7 +19,7 @@ def noise(seed_sd, item_variance=0.0):
 @pytest.mark.parametrize("seeds", [2, 3, 5, 8])
 def test_with_seeds_alone_it_is_the_t_test_at_its_power(seeds):
     found = detectable(noise(0.02), seeds=seeds, comparisons=4)
-    limit = stats.t.ppf(1 - 0.05 / 4, seeds - 1)
+    limit = stats.t.ppf(1 - 0.025 / 4, seeds - 1)
     assert stats.nct.sf(limit, seeds - 1, found / (0.02 / math.sqrt(seeds))) == pytest.approx(0.8, abs=1e-4)
 
 
@@ -37,7 +37,7 @@ def test_simulated_rankings_find_that_difference_in_about_four_of_five(seeds, it
     by_seed = true + rng.normal(0, sd, (n, seeds))
     means, variances = by_seed.mean(axis=1) + rng.normal(0, item_sd, n), by_seed.var(axis=1, ddof=1) / seeds
     freedom = (variances + item_sd**2) ** 2 / (variances**2 / (seeds - 1))
-    found = means / np.sqrt(variances + item_sd**2) > stats.t.ppf(1 - 0.05 / comparisons, freedom)
+    found = means / np.sqrt(variances + item_sd**2) > stats.t.ppf(1 - 0.025 / comparisons, freedom)
     assert found.mean() == pytest.approx(0.8, abs=0.05)
 
 

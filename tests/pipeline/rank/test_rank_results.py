@@ -17,11 +17,12 @@ from schemas.rankings import RANKINGS
 SKILL = {"no_filter": 0.4, "good": 0.7, "random_like_good": 0.4}
 
 
-def result(name, seed, *, task="cls_things", samples_seen=1000, rows=100, digest="d", n=300):
+def result(name, seed, *, task="cls_things", samples_seen=1000, rows=100, digest="d", n=300, main="", score=None):
     rng = np.random.default_rng([seed, *name.encode(), *task.encode()])
     difficulty = np.random.default_rng([*task.encode()]).normal(0, 0.1, n)
     hits = (rng.random(n) < SKILL.get(name, 0.5) + difficulty).astype(np.float32)
-    main = "acc1" if task.startswith("cls") else "mean_recall@1"
+    main = main or ("acc1" if task.startswith("cls") else "mean_recall@1")
+    hits[:1] = hits[:1] if score is None else score
     return Result(
         filter=name,
         scale="demo",
@@ -112,10 +113,12 @@ def test_one_seed_is_ranked_without_sd_and_the_page_says_so(tmp_path):
 def test_the_page_names_ties_and_escapes_names(tmp_path):
     write_all(tmp_path / "models", seeds=2)
     write_runs(tmp_path / "models", "a|b <script>", 2)
+    write_runs(tmp_path / "models", "\x1b[31mred\u202e", 2)
     ranked(tmp_path)
     page = (tmp_path / "out" / "ranking.md").read_text()
     assert "| tie |" in page
     assert "a\\|b \\<script\\>" in page
+    assert "\ufffd\\[31mred\ufffd" in page
 
 
 def test_without_no_filter_there_are_means_but_no_comparison(tmp_path):
@@ -138,6 +141,9 @@ def test_a_task_that_a_run_lacks_is_left_out_and_named(tmp_path):
         ({"digest": "other"}, "other items"),
         ({"seed": 0}, "there twice"),
         ({"rows": 99}, "another number"),
+        ({"n": 200}, "200 items, and 300 elsewhere"),
+        ({"main": "acc5"}, "main metric is acc5"),
+        ({"score": np.inf}, "no number"),
     ],
 )
 def test_results_that_cannot_be_compared_are_refused(tmp_path, second, message):
@@ -145,6 +151,40 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path, second, message):
     write(tmp_path / "models", "b", [result("good", **{"seed": 1, **second})])
     with pytest.raises(UserError, match=message):
         ranked(tmp_path)
+
+
+def test_metrics_that_only_some_runs_have_are_left_out(tmp_path):
+    write_all(tmp_path / "models", seeds=1)
+    more = result("zzz", 0)
+    write(
+        tmp_path / "models",
+        "more",
+        [replace(more, items={**more.items, "acc5": more.items["acc1"]}), result("zzz", 0, task=TASKS[1])],
+    )
+    _, rows = ranked(tmp_path)
+    assert {metric for _, _, metric in rows} == {"main_metric", "acc1", "mean_recall@1"}
+    more = result("aaa", 0)
+    write(
+        tmp_path / "models",
+        "first",
+        [replace(more, items={**more.items, "acc5": more.items["acc1"]}), result("aaa", 0, task=TASKS[1])],
+    )
+    _, again = ranked(tmp_path)
+    assert {metric for _, _, metric in again} == {metric for _, _, metric in rows}
+
+
+def test_of_two_filters_with_other_seeds_the_one_ahead_on_the_seeds_they_share_stands_first(tmp_path):
+    """`lucky` has the higher mean by a seed that `good` lacks."""
+    write_runs(tmp_path / "models", "good", 2, tasks=("cls_things",))
+    for seed in range(3):
+        few = result("lucky", seed)
+        items = {"acc1": np.ones(300, np.float32) if seed == 2 else few.items["acc1"] * (np.arange(300) < 290)}
+        write(tmp_path / "models", f"lucky/{seed}", [replace(few, items=items)])
+    ranked(tmp_path)
+    (pair,) = pq.read_table(tmp_path / "out" / "pairs.parquet").to_pylist()
+    assert (pair["filter"], pair["other"]) == ("good", "lucky")
+    assert pair["difference"] > 0
+    assert pair["probability"] > 0.5
 
 
 def test_items_of_another_run_beside_the_results_are_refused(tmp_path):

@@ -108,6 +108,31 @@ def test_plain_resampling_of_three_seeds_would_not_cover():
     assert np.mean(covered) < 0.85
 
 
+@pytest.mark.parametrize(("n_seeds", "seed_sd"), [(1, 0.0), (5, 0.05), (8, 0.0)])
+def test_a_p_too_small_for_the_draws_is_that_of_many_more_draws(n_seeds, seed_sd):
+    rng = np.random.default_rng(1)
+    scores = rng.normal(0, 1, (n_seeds, 400)) + rng.normal(0, 1, 400) + rng.normal(0, seed_sd, (n_seeds, 1))
+    scores -= scores.mean()
+    scores += 1.4 * only(scores, draws=20_000).high
+    few, many = only(scores, draws=1000), only(scores, draws=400_000)
+    assert 1e-4 < many.p < 0.02
+    assert few.p == pytest.approx(many.p, rel=0.35)
+
+
+def test_thirty_filters_that_differ_clearly_are_told_apart_from_each_other():
+    """435 pairs: corrected for so many, one draw in ten thousand would not be enough."""
+    tables = simulated(np.random.default_rng(0), np.linspace(-0.4, 0.4, 30), n_seeds=6, n_items=1500)
+    pairs = np.array([np.eye(30)[b] - np.eye(30)[a] for a in range(30) for b in range(a + 10, 30)])
+    found = estimates(tables, weights=pairs)
+    assert max(holm([2 * each.p for each in found] + [1.0] * (435 - len(pairs)))[: len(pairs)]) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3, 1)])
+def test_without_noise_to_judge_by_nothing_is_told_apart(shape):
+    found = only(np.ones(shape))
+    assert verdict(found, found.p, found.p_below) == "tie"
+
+
 def test_holm_equals_a_reference_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
@@ -131,4 +156,4 @@ def test_better_and_worse_are_mirror_images(shift, said):
 @pytest.mark.parametrize("side", [0.2, -0.2])
 def test_neither_better_nor_worse_stands_when_the_corrected_p_does_not(side):
     found = only(np.random.default_rng(3).normal(side, 0.1, (4, 200)), draws=2000)
-    assert verdict(found, 0.06, 0.06) == "tie"
+    assert verdict(found, 0.03, 0.03) == "tie"

@@ -1,13 +1,14 @@
 """webpairs rank over several computes, and with and without controls: what is compared, and what is told to be lacking."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import io
-from pipeline.evaluate.results import Result, items_path, write_items, write_line
+from pipeline.evaluate.results import Result, items_path, read_results, write_items, write_line
 from pipeline.rank import RankConfig, run
 from schemas.rankings import PAIRS
 from schemas.scalings import CROSSINGS, SCALINGS
@@ -57,6 +58,22 @@ def whole(tmp_path_factory):
         if name != "no_filter":
             write_runs(root / "models", f"random_like_{name}", rows=rows)
     return ranked(root)
+
+
+def test_published_models_beside_checkpoints_are_compared_and_no_point_of_a_curve(tmp_path):
+    for name in ("published", "another"):
+        write_runs(tmp_path / "models", name, rows=0, seeds=1, seen=(1,))
+        path = str(tmp_path / "models" / name / "demo" / "0" / "results.jsonl")
+        results = [replace(result, samples_seen=0) for result in read_results(path)]
+        with io.atomic_write(path) as file:
+            file.write("".join(map(write_line, results)).encode())
+        with io.atomic_write(items_path(path)) as file:
+            write_items(results, file)
+    write_runs(tmp_path / "models", "no_filter", rows=100, seeds=2, seen=SEEN[:2])
+    write_runs(tmp_path / "models", "flat", rows=100, seeds=2, seen=SEEN[:2])
+    _, tables, _ = ranked(tmp_path)
+    assert {row["samples_seen"] for row in tables["pairs"].to_pylist()} == {0, 1000, 2000}
+    assert {row["filter"] for row in tables["scalings"].to_pylist()} == {"no_filter", "flat"}
 
 
 def test_the_tables_have_their_schemas(whole):

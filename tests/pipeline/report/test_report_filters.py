@@ -25,8 +25,13 @@ def test_a_waterfall_is_drawn_of_subsets_that_several_rules_made(root: Root):
     assert "min_side removes 90 (alone 90), 310 left" in drawn["plot"]
 
 
+LOST = {"removed_in_order": 0, "left": 0}
+
+
 @pytest.mark.parametrize(
-    "told", [None, 3, [3, 4], [{"rule": 1}] * 2, [{"removed_alone": -1, "removed_in_order": 0, "left": 0}] * 2]
+    "told",
+    [None, 3, [3, 4], [{"rule": 1}] * 2, [{"removed_alone": -1, **LOST}] * 2, [{"removed_alone": 10**400, **LOST}] * 2],
+    ids=["none", "a number", "numbers", "a rule", "negative", "huge"],
 )
 def test_an_account_that_is_none_draws_nothing(told: object):
     assert waterfalls([made("x", told)]) == []

@@ -10,10 +10,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.report import ReportConfig, run
+from pipeline.report.panels import MOST_PANELS, with_panel
+from pipeline.report.read import read_root
 from schemas.errors import UserError
+from schemas.rankings import RANKINGS
 from schemas.subsets import SUBSET_DTYPE
 
 SECTIONS = ["funnel", "ranking", "scaling", "pool", "filters", "copies", "pairs", "stages", "provenance"]
@@ -151,6 +156,54 @@ def test_a_file_that_is_not_what_its_name_says_is_named(build_root, make_pairs, 
     with pytest.raises(UserError, match=re.escape(broken)):
         report(root, tmp_path / "r.html")
     assert not list(tmp_path.glob("*.html"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("config", []),
+        ("versions", []),
+        ("facts", []),
+        ("counts", {"rows_in": "many"}),
+        ("started_at", 3),
+        ("duration_s", None),
+        ("stage", ["score"]),
+    ],
+)
+def test_a_manifest_whose_fields_are_of_other_types_is_named(build_root, make_pairs, tmp_path, field, value):
+    path = build_root(make_pairs(20)) / "4_scores" / "_manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(
+        UserError, match=rf"4_scores/_manifest.json: not a manifest .*{field if field != 'counts' else 'rows_in'}"
+    ):
+        report(path.parents[1], tmp_path / "r.html")
+
+
+@pytest.mark.parametrize("name", ["4_scores/_manifest.json", "5_subsets/clip_score.json"])
+def test_json_that_is_nested_too_deep_is_named(build_root, make_pairs, tmp_path, name):
+    root = build_root(make_pairs(20))
+    (root / name).write_text("[" * 100_000)
+    with pytest.raises(UserError, match=re.escape(name)):
+        report(root, tmp_path / "r.html")
+
+
+def test_a_ranking_with_an_unknown_verdict_is_named(build_root, make_pairs, tmp_path):
+    path = build_root(make_pairs(20)) / "7_ranking" / "ranking.parquet"
+    rows = [{**row, "verdict": "<b>best</b>"} for row in pq.read_table(path).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=RANKINGS), path)
+    with pytest.raises(UserError, match="verdict of '<b>best</b>'"):
+        report(path.parents[1], tmp_path / "r.html")
+
+
+def test_of_very_many_subsets_those_that_were_ranked_have_a_panel_and_the_others_are_counted(build_root, make_pairs):
+    root = build_root(make_pairs(20))
+    for number in range(40):
+        np.save(root / "5_subsets" / f"a{number:02d}.npy", np.zeros(1, SUBSET_DTYPE))
+    read = read_root(str(root))
+    shown = [subset.name for subset in with_panel(read)]
+    assert len(shown) == MOST_PANELS
+    assert {"no_filter", "clip_score"} <= {*shown}
+    assert shown == [subset.name for subset in read.subsets if subset.name in shown]
 
 
 def npy(save, *arrays):

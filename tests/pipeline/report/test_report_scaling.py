@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.figure import Figure
 
+from pipeline.manifest import Manifest
 from pipeline.report import ReportConfig, run
-from pipeline.report.read import read_root
-from pipeline.report.scaling import scaling
+from pipeline.report.read import Root, read_root
+from pipeline.report.scaling import agreements, scaling
 from pipeline.report.scaling_charts import draw_scaling
 from schemas.errors import UserError
 from schemas.scalings import CROSSINGS, SCALINGS
@@ -43,6 +44,16 @@ def test_each_line_is_a_row_of_the_table(told):
     measured = 2.0 * 256_000**-0.125
     assert (line["measured"], line["predicted"]) == (f"{100 * measured:.1f}", f"{100 * measured + 1:.1f}")
     assert (line["predicted_interval"], line["inside"]) == ("20.0 – 90.0", "yes")
+
+
+def test_an_agreement_that_is_none_of_ours_is_shown_as_it_is():
+    row = {"less": {"scale": "demo", "samples_seen": "many"}, "more": 3, "tau_b": "high", "tau_b_low": 1, "tau_b_high": None}
+    made = Manifest(
+        stage="rank", config={}, config_hash="", versions={}, counts={}, inputs=(), parts=(), parts_resumed=0,
+        facts={"ranking": {"agreement": [row]}}, started_at="", duration_s=0, peak_rss_bytes=0,
+    )  # fmt: skip
+    (found,) = agreements(Root(path="", manifests=(made,)))
+    assert (found["less"], found["more"], found["tau"]) == ("demo, None, many samples", "3", "–")
 
 
 def test_a_prediction_that_missed_is_called_that(told):

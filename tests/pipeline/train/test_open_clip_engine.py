@@ -5,6 +5,7 @@ import io
 import json
 import shlex
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,9 @@ from pipeline.train.choices import choices, run_folder
 from pipeline.train.open_clip_command import OpenClipPlan, plan_of, shards_in_braces, trainer_command
 from pipeline.train.open_clip_engine import train
 from pipeline.train.open_clip_log import read_log
+from pipeline.train.open_clip_subset import require_usable
 from schemas.errors import UsageError, UserError
+from tests.pipeline.train.conftest import picture, write_shard, write_subset
 
 pytest.importorskip("webdataset")
 pytest.importorskip("braceexpand")
@@ -203,6 +206,34 @@ def log_line(epoch, samples, seconds, loss):
     speeds = "64.0/s, 64.0/s/gpu LR: 0.000100 Logit Scale: 14.286"
     part = f"[{samples:>3}/32 ({samples * 100 // 32}%)] Data (t): 0.563 Batch (t): {seconds:.3f}, {speeds}"
     return f"2026-01-01,00:00:00 | INFO | Train Epoch: {epoch} {part} Contrastive_loss: {loss} ({loss}) Loss: {loss} (5.0)\n"
+
+
+@pytest.mark.slow
+def test_a_subset_without_an_image_that_can_be_decoded_is_refused_before_the_trainer_looks_for_one(tmp_path, monkeypatch):
+    (tmp_path / "shards").mkdir()
+    write_shard(tmp_path / "shards", 0, range(5), broken=range(5))
+    write_subset(tmp_path, range(5))
+    monkeypatch.setattr(open_clip_engine, "_follow", lambda command: pytest.fail("was started"))
+    with pytest.raises(UserError, match=r"none of its pairs has a \.txt and an image .* that can be decoded"):
+        train(config_of(tmp_path / "shards", str(tmp_path / "no_filter.npy"), tmp_path / "out"))
+
+
+def tar_of(path, *samples):
+    with tarfile.open(path, "w") as tar:
+        for number, sample in enumerate(samples):
+            for suffix, content in sample.items():
+                header = tarfile.TarInfo(f"{number}.{suffix}")
+                header.size = len(content)
+                tar.addfile(header, io.BytesIO(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("sample", [{"jpg": picture(0)}, {"gif": picture(0), "txt": b"a"}, {"jpg": b"no image", "txt": b"a"}, {}])
+def test_what_the_trainer_passes_over_is_no_pair_to_train_on(tmp_path, sample):
+    nothing = tar_of(tmp_path / "0.tar", sample)
+    with pytest.raises(UserError, match=r"one for ever"):
+        require_usable([nothing], subset="s.npy")
+    require_usable([nothing, tar_of(tmp_path / "1.tar", sample, {"jpg": picture(0), "txt": b""})], subset="s.npy")
 
 
 def test_of_an_epoch_that_was_begun_twice_the_second_counts(tmp_path):

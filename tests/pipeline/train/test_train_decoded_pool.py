@@ -1,5 +1,6 @@
 """The decoded pool: made once, shared, resumed after a kill, checked by hash."""
 
+import errno
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.train import decode
 from pipeline.train.pool import decoded_pool
 from schemas.errors import UserError
 from schemas.subsets import array_to_uids
@@ -252,6 +254,37 @@ def test_a_shard_that_is_no_tar_costs_itself_only(tmp_path):
     assert len(pool.uids) == 5
     assert [report.status for report in pool.inputs] == ["ok", "failed"]
     assert same(make(tmp_path, tmp_path / "root"), pool)
+
+
+def failing_once(monkeypatch, name):
+    """Have a disk fail at one file until the patch is undone."""
+    real = decode.io.open_read
+
+    def open_read(path):
+        if path.endswith(name):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(decode.io, "open_read", open_read)
+
+
+def test_a_shard_that_could_not_be_read_once_is_tried_again_alone(tmp_path, monkeypatch):
+    (tmp_path / "shards").mkdir()
+    for shard in range(2):
+        write_shard(tmp_path / "shards", shard, range(10 * shard, 10 * shard + 10))
+    with monkeypatch.context() as patch:
+        failing_once(patch, "00001.tar")
+        one = make(tmp_path / "shards", tmp_path / "pool")
+        before = (folder_of(tmp_path / "pool") / "complete.json").stat().st_ino
+        assert len(make(tmp_path / "shards", tmp_path / "pool").uids) == 10
+        assert (folder_of(tmp_path / "pool") / "complete.json").stat().st_ino == before  # nothing new is not written down
+    kept = looks(tmp_path / "pool")
+    both = make(tmp_path / "shards", tmp_path / "pool")
+    assert [report.status for report in both.inputs] == ["ok", "ok"]
+    assert array_to_uids(both.uids) == [uid_of(number) for number in range(20)]
+    assert looks(tmp_path / "pool")["00000.u8"] == kept["00000.u8"]
+    assert np.array_equal(one.images[:], both.images[:10])  # a run that has opened the pool before reads on
+    assert np.array_equal(one.tokens, both.tokens[:10])
 
 
 def test_shards_with_nothing_to_train_on_are_told_in_one_line(tmp_path):

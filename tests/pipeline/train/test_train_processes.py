@@ -100,6 +100,18 @@ def test_a_launch_that_cannot_work_is_told(device, environment, message):
         pass
 
 
+class FoundElsewhere(Processes):
+    """Two processes, of which the other one found other pairs."""
+
+    def from_each(self, value):
+        return [value, "other"]
+
+
+def test_processes_that_found_different_pairs_do_not_train(whole):
+    with pytest.raises(UserError, match=r"its pairs are not the same in all 2 processes"):
+        reference._require_same_pairs(FoundElsewhere(world=2), np.load(whole), whole)
+
+
 def test_one_process_joins_nobody():
     with joined("cpu", {"RANK": "0", "WORLD_SIZE": "1"}) as (here, device):
         assert (here, device) == (Processes(), "cpu")

@@ -2,17 +2,20 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from pipeline.train import TrainConfig, reference, run
+from pipeline.train import TrainConfig, choices, reference, run
 from pipeline.train.state import State, newest_state, write_state
+from schemas.errors import UserError
 
 STEPS, BATCH = 8, 8
 
@@ -31,8 +34,15 @@ def config(shards, whole, tmp_path_factory):
     decoded = str(tmp_path_factory.mktemp("decoded"))
 
     def make(out, **options):
-        settings = {"samples_seen": STEPS * BATCH, "batch_size": BATCH, "seed": 3, "decoded": decoded, "state_every_s": 0.0}
-        return TrainConfig(shards=str(shards), subset=whole, scale="demo", out=str(out), device="cpu", **{**settings, **options})
+        settings = {
+            "subset": whole,
+            "samples_seen": STEPS * BATCH,
+            "batch_size": BATCH,
+            "seed": 3,
+            "decoded": decoded,
+            "state_every_s": 0.0,
+        }
+        return TrainConfig(shards=str(shards), scale="demo", out=str(out), device="cpu", **{**settings, **options})
 
     return make
 
@@ -155,6 +165,38 @@ def test_a_state_of_another_run_is_not_used(config, tmp_path, monkeypatch, capsy
     told = capsys.readouterr().err
     assert "of a run with another configuration" in told
     assert "going on after step 2" in told
+
+
+@pytest.fixture
+def small_files():
+    """A disk on which no file may have more than 1 MB: a checkpoint has 18."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(config, tmp_path):
+    settings = config(tmp_path)
+    with pytest.raises(UserError, match=r"checkpoint_000000000008\.pt: cannot be written .*; make room"):
+        run(settings)
+    assert not [path for path in Path(reference.run_folder(settings)).iterdir() if path.suffix == ".pt"]
+    state = State(identity="a", step=1, model={"w": torch.zeros(2**19)}, optimizer={}, random=[])
+    with pytest.raises(UserError, match=r"cannot be written .*; make room"):
+        write_state(str(tmp_path), state)
+
+
+def test_a_subset_that_was_changed_while_the_pool_was_decoded_is_not_trained_on(config, whole, tmp_path, monkeypatch):
+    (tmp_path / "subset.npy").write_bytes(Path(whole).read_bytes())
+
+    def decoded(*args, real=choices.decoded_pool, **options):
+        np.save(tmp_path / "subset.npy", np.load(whole)[:50])
+        return real(*args, **options)
+
+    monkeypatch.setattr(choices, "decoded_pool", decoded)
+    with pytest.raises(UserError, match=r"subset\.npy: was changed while the pool was decoded"):
+        run(config(tmp_path / "out", subset=str(tmp_path / "subset.npy")))
 
 
 def test_a_state_file_that_is_no_state_is_none(tmp_path):
