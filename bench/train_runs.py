@@ -26,7 +26,7 @@ def ours(asked: Mapping[str, Any]) -> None:
 def open_clip(asked: Mapping[str, Any]) -> None:
     """open_clip's runs: one loader each, one thread each, as many at once as there are cores, which here is its fastest."""
     from pipeline.train.choices import choices
-    from pipeline.train.open_clip_command import plan_of, shards_in_braces, trainer_command
+    from pipeline.train.open_clip_trainer.command import plan_of, shards_in_braces, trainer_command
 
     def reshard(subset: str) -> None:
         out = f"{asked['out']}/resharded/{Path(subset).stem}"

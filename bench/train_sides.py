@@ -16,7 +16,7 @@ from bench.train_shards import Pool
 from bench.tree import Cost, cost_of
 from pipeline.train import TrainConfig
 from pipeline.train.choices import choices
-from pipeline.train.open_clip_command import plan_of, trainer_command
+from pipeline.train.open_clip_trainer.command import plan_of, trainer_command
 
 OURS, PEER = "ours", "open_clip"
 SCALE = "demo"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from filters.embeddings import embedding, unit
 from pipeline import io
 from pipeline.decontaminate.index import Index, hashes_of
-from pipeline.evaluate.sets import Found, sets_in
+from pipeline.evaluate.sources.sets import Found, sets_in
 from pipeline.metadata.files import MetadataFile, metadata_files, schema_of
 from pipeline.metadata.read import read_batches
 from pipeline.nearby import sha256_of

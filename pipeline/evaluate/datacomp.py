@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.evaluate.sources.tasks import MAIN_CLASSIFICATION, MAIN_RETRIEVAL
 from pipeline.evaluate.special_metrics import F1_MACRO, JACCARD
-from pipeline.evaluate.tasks import MAIN_CLASSIFICATION, MAIN_RETRIEVAL
 
 N_SETS = 38
 

@@ -10,7 +10,7 @@ from pipeline import io
 from pipeline.evaluate import suite
 from pipeline.evaluate.models import Source, source_of
 from pipeline.evaluate.results import RESULTS_NAME, Result, items_path, write_items, write_line
-from pipeline.evaluate.sets import Found, find_sets
+from pipeline.evaluate.sources.sets import Found, find_sets
 from pipeline.evaluate.zero_shot import Models, gather, score
 from pipeline.manifest import InputReport, Manifest, Run, hash_of, manifest_from_json, output_config, to_json
 from pipeline.progress import progress

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.evaluate.aggregate import lines_of_scores, scores_of
 from pipeline.evaluate.datacomp import N_SETS, NOT_SUPPORTED, SETS
 from pipeline.evaluate.results import Result, write_line
-from pipeline.evaluate.sets import Found
+from pipeline.evaluate.sources.sets import Found
 from schemas.errors import UserError
 
 

@@ -7,13 +7,22 @@ import numpy as np
 import torch
 
 from pipeline.clip import Clip
-from pipeline.evaluate.decoding import decoded
 from pipeline.evaluate.metrics import classification_items, retrieval_items
+from pipeline.evaluate.sources.decoding import decoded
+from pipeline.evaluate.sources.tasks import (
+    MAIN_CLASSIFICATION,
+    Association,
+    Classification,
+    Digest,
+    EvalSet,
+    Item,
+    Task,
+    prompts_of,
+)
 from pipeline.evaluate.special_metrics import association_items, special_items
-from pipeline.evaluate.tasks import MAIN_CLASSIFICATION, Association, Classification, Digest, EvalSet, Item, Task, prompts_of
 from pipeline.score.decoding.pixels import recipe_of
+from pipeline.score.decoding.tokens import tokens_of
 from pipeline.score.towers import Towers
-from pipeline.train.decode_captions import tokens_of
 from schemas.errors import UserError
 
 _PX_AT_ONCE = 32 * 224**2  # of images on a CPU: more are no faster, fewer small ones would be slower

@@ -51,7 +51,7 @@ class RankConfig(StageConfig):
 
     def _check_budget(self, given: dict[str, Any]) -> None:
         from pipeline import io
-        from pipeline.rank.budget_time import seconds_of
+        from pipeline.rank.budget.durations import seconds_of
         from pipeline.train.scales import scale_of
 
         seconds_of(str(self.budget))
@@ -81,7 +81,7 @@ def run(config: RankConfig, spark: Any = None) -> Manifest:
     del spark  # small tables: one process
     if config.budget is None:
         return rank(config)
-    from pipeline.rank.budget import rank_within_budget
+    from pipeline.rank.budget.ranked import rank_within_budget
 
     return rank_within_budget(config)
 

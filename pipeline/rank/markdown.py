@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from pipeline.rank.curves.trends import Trends
 from pipeline.rank.markdown_trends import trend_lines
 from pipeline.rank.names import cell, compute_text, p_text
-from pipeline.rank.trends import Trends
 from schemas.rankings import AVERAGE, BASELINE
 
 Row = dict[str, Any]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from pipeline.rank.curves.trends import Trends
 from pipeline.rank.names import cell, compute_text
-from pipeline.rank.trends import Trends
 from schemas.rankings import AVERAGE
 
 Row = dict[str, Any]

@@ -12,9 +12,9 @@ from pipeline.manifest import InputReport, Manifest, PartReport, peak_rss_bytes
 from pipeline.rank.bootstrap import LEVEL, Estimate, holm
 from pipeline.rank.contrasts import MAIN, Contrast, Contrasts, Measure
 from pipeline.rank.controls import controls, lacking, random_subsets
+from pipeline.rank.curves.trends import Trends, trends_of
 from pipeline.rank.markdown import render
 from pipeline.rank.runs import Group, read_groups, results_files
-from pipeline.rank.trends import Trends, trends_of
 from pipeline.stage import Part, begin, end, part_folder
 from schemas.errors import UsageError
 from schemas.rankings import AVERAGE, BASELINE, PAIRS, RANKINGS

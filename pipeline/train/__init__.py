@@ -54,8 +54,10 @@ class TrainConfig(StageConfig):
 
 def run(config: TrainConfig, spark: Any = None) -> Manifest | None:
     """Train one reference model. Raises UserError for a subset, scale, model or folder that will not do."""
-    from pipeline.train.reference import train
-
+    if config.engine == "open_clip":
+        from pipeline.train.open_clip_trainer.engine import train
+    else:
+        from pipeline.train.reference import train
     del spark  # one run is one process; a cluster launches many runs
     return train(config)
 

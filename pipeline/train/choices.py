@@ -12,8 +12,8 @@ from pipeline import io
 from pipeline.clip import Clip, has_logit_bias, load_clip
 from pipeline.nearby import sha256_of
 from pipeline.subset_file import read_subset
-from pipeline.train.order import index_of
-from pipeline.train.pool import DecodedPool, decoded_pool
+from pipeline.train.decoded.pool import DecodedPool, decoded_pool
+from pipeline.train.feeding.order import index_of
 from pipeline.train.scales import Scale, scale_of
 from schemas.errors import UsageError, UserError
 

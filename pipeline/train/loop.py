@@ -12,12 +12,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.clip import Clip
 from pipeline.train.batch_norm import has_batch_norm, shared
-from pipeline.train.batches import batches
 from pipeline.train.choices import Run
+from pipeline.train.decoded.pool import DecodedPool
 from pipeline.train.distributed import Processes
+from pipeline.train.feeding.batches import batches
+from pipeline.train.feeding.order import Order
 from pipeline.train.objective import Objective, loss_for
-from pipeline.train.order import Order
-from pipeline.train.pool import DecodedPool
 from pipeline.train.scales import Scale
 from pipeline.train.schedule import learning_rate
 from schemas.errors import UsageError, UserError

@@ -25,12 +25,12 @@ from pipeline.stage import Part, begin, done_parts, end
 from pipeline.subset_file import read_subset
 from pipeline.train.choices import Run, choices, model_and_pool, rows_of, run_folder
 from pipeline.train.cost import flops_per_sample
+from pipeline.train.decoded.pool import DecodedPool
 from pipeline.train.distributed import Processes, joined
+from pipeline.train.feeding.order import Order
 from pipeline.train.loop import Step, Trainer, settled_arithmetic, steps
 from pipeline.train.metrics import METRICS_NAME, Metrics
 from pipeline.train.objective import random_state, set_random_state
-from pipeline.train.order import Order
-from pipeline.train.pool import DecodedPool
 from pipeline.train.saving import save
 from pipeline.train.scales import checkpoint_steps
 from pipeline.train.state import State, newest_state, remove_states, write_state
@@ -47,10 +47,6 @@ _LINES = 1000  # of metrics.jsonl, at most about so many
 
 def train(config: "TrainConfig") -> Manifest | None:
     """See pipeline.train.run. None in all processes of torchrun but the first."""
-    if config.engine == "open_clip":
-        from pipeline.train.open_clip_engine import train as train_with_open_clip
-
-        return train_with_open_clip(config)
     run = choices(config)
     config = replace(config, subset_sha256=hashlib.sha256(io.read_bytes(config.subset)).hexdigest())
     wanted = len(read_subset(config.subset))

@@ -11,8 +11,8 @@ import torch
 from pipeline.devices import device_here
 from pipeline.train.choices import choices, model_and_pool, rows_of
 from pipeline.train.distributed import Processes
+from pipeline.train.feeding.order import Order
 from pipeline.train.loop import Trainer, settled_arithmetic, steps
-from pipeline.train.order import Order
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pipeline.samples import Dropped, Pair, Sample, pair_of, read_sidecar
 from pipeline.score import ScoreConfig
 from pipeline.score.work import score_shard
 from pipeline.stage import Part, part_folder
-from pipeline.train.decode import DecodeConfig, decode_shard
+from pipeline.train.decoded.decode import DecodeConfig, decode_shard
 
 UID = "ab" * 16
 

@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,23 +11,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-import pipeline.torchvision_ops  # noqa: F401 - before open_clip, which imports torchvision
-
-# isort: split
-import open_clip.tokenizer  # noqa: F401 - tokenizers arrive pickled: what they are made of is here before processes are forked
-
 from pipeline.manifest import peak_rss_bytes
 from pipeline.samples import Dropped, Located, Pair, Sample, pair_of
 from pipeline.score.decoding.image import BrokenImageError
 from pipeline.score.decoding.phash import phash
 from pipeline.score.decoding.pixels import Recipe, picture_of
 from pipeline.score.decoding.slab import Slab
+from pipeline.score.decoding.tokens import Tokenizer, tokens_of
 from pipeline.score.rows import SEEN, told_columns
-
-_MOST_CHARACTERS = 8192  # of a text, for the tokenizer; the longest context is a few hundred tokens
-_LONG_WORD = re.compile(r"(\S{1000})\S+")
-_MOST_WORDS = 100_000
-Tokenizer = Callable[[Sequence[str]], torch.Tensor]  # n texts → (n, L) int64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +85,7 @@ def see(chunk: Chunk) -> Seen:
     return Seen(
         rows=pa.RecordBatch.from_arrays(arrays, schema=SEEN),
         slots=np.array(slots, np.int64),
-        tokens=tuple(_tokens(tokenizer, columns.get("text", [])) for tokenizer in sight.tokenizers),
+        tokens=tuple(tokens_of(tokenizer, columns.get("text", [])) for tokenizer in sight.tokenizers),
         dropped=tuple(dropped),
         peak_rss_bytes=peak_rss_bytes(),
     )
@@ -129,17 +119,3 @@ def _see(pair: Pair, sight: Sight, buffer: int, slot: int) -> dict[str, Any] | D
     height, width = picture.rgb.shape[:2]
     known = {"uid": pair.uid, "text": pair.caption, "key": pair.key, "width": width, "height": height}
     return {**known, "phash": phash(picture.rgb), "stored_sha256": hashlib.sha256(pair.image).hexdigest()}
-
-
-def _tokens(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    tokens: np.ndarray = tokenizer([_bounded(text) for text in texts] or [""]).numpy().astype(np.int32)[: len(texts)]
-    words = getattr(tokenizer, "cache", {})  # open_clip's keeps every word that it has met; special ones stand for themselves
-    if len(words) > _MOST_WORDS:
-        for word in [word for word, pieces in words.items() if word != pieces]:
-            del words[word]
-    return tokens
-
-
-def _bounded(text: str) -> str:
-    """As much of a text as its first tokens may come from: a tokenizer's time grows with the square of a word's length."""
-    return _LONG_WORD.sub(r"\1", text[:_MOST_CHARACTERS])

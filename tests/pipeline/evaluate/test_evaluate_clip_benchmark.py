@@ -10,7 +10,7 @@ from PIL import Image
 import pipeline.torchvision_ops  # noqa: F401 - before clip_benchmark, which imports torchvision
 from pipeline.clip import load_clip
 from pipeline.evaluate import EvaluateConfig, run
-from pipeline.evaluate.tasks import TEMPLATES
+from pipeline.evaluate.sources.tasks import TEMPLATES
 from tests.pipeline.evaluate.conftest import captioned, classified, lines_of, picture, write_webdataset
 
 pytest.importorskip("clip_benchmark")

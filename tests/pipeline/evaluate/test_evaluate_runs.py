@@ -16,9 +16,9 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.clip import load_clip
 from pipeline.evaluate import EvaluateConfig, reference, run
-from pipeline.evaluate.parquet_sets import open_parquet
 from pipeline.evaluate.results import read_results
-from pipeline.evaluate.tasks import TEMPLATES, Classification, Retrieval
+from pipeline.evaluate.sources.parquet_sets import open_parquet
+from pipeline.evaluate.sources.tasks import TEMPLATES, Classification, Retrieval
 from schemas.errors import UserError
 from tests.pipeline.evaluate.conftest import CLASSES, NAMES, both_tasks, lines_of, write_task
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.evaluate import EvaluateConfig, run
-from pipeline.evaluate.decoding import decoded
 from pipeline.evaluate.results import read_results
-from pipeline.evaluate.sets import find_sets
-from pipeline.evaluate.tasks import Item
+from pipeline.evaluate.sources.decoding import decoded
+from pipeline.evaluate.sources.sets import find_sets
+from pipeline.evaluate.sources.tasks import Item
 from pipeline.score.decoding.pixels import Recipe
 from schemas.errors import UsageError, UserError
 from tests.pipeline.evaluate.conftest import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.rank.budget_controls import make_arms
+from pipeline.rank.budget.controls import make_arms
 from pipeline.subset_file import read_subset, write_subset
 from schemas.errors import UserError
 from schemas.subsets import uids_to_array

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.rank.budget_controls import Arm
-from pipeline.rank.budget_rounds import Guard
-from pipeline.rank.budget_spent import Spent
-from pipeline.rank.plan import Cost, Design
-from pipeline.rank.plan_file import Schedule, read_plan, write_plan
-from pipeline.rank.plan_power import Noise
-from pipeline.rank.plan_table import outcome_lines, plan_lines
+from pipeline.rank.budget.controls import Arm
+from pipeline.rank.budget.plan import Cost, Design
+from pipeline.rank.budget.plan_file import Schedule, read_plan, write_plan
+from pipeline.rank.budget.power import Noise
+from pipeline.rank.budget.rounds import Guard
+from pipeline.rank.budget.spent import Spent
+from pipeline.rank.budget.table import outcome_lines, plan_lines
 from pipeline.rank.running import Begun, Ended, in_rounds, visible_as
 from pipeline.train import TrainConfig
 from pipeline.workers import worker_processes

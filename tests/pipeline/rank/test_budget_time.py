@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.rank.budget_time import seconds_of, time_text
+from pipeline.rank.budget.durations import seconds_of, time_text
 from schemas.errors import UsageError
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.rank.plan import GOOD_SEEDS, LEAST_SEEDS, Cost, least_samples, plan
+from pipeline.rank.budget.plan import GOOD_SEEDS, LEAST_SEEDS, Cost, least_samples, plan
 
 
 @st.composite

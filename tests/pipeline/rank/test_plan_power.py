@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pipeline.evaluate.results import Result
-from pipeline.rank.plan_power import Noise, assumed_noise, detectable, measured_noise
+from pipeline.rank.budget.power import Noise, assumed_noise, detectable, measured_noise
 
 
 def noise(seed_sd, item_variance=0.0):

@@ -5,10 +5,10 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.stats import kendalltau
 
-from pipeline.rank.agreement import tau_b
-from pipeline.rank.crossings import crossing_rows
-from pipeline.rank.fit import MOST_ALPHA, fit
-from pipeline.rank.scaling import Points, scaling_of, scaling_row
+from pipeline.rank.curves.agreement import tau_b
+from pipeline.rank.curves.crossings import crossing_rows
+from pipeline.rank.curves.fit import MOST_ALPHA, fit
+from pipeline.rank.curves.scaling import Points, scaling_of, scaling_row
 
 MEASURE = ("average", "main_metric")
 COMPUTE = 1e12 * np.array([1, 2, 4, 8, 16, 32.0])

@@ -22,7 +22,7 @@ import pipeline.torchvision_ops  # noqa: F401 - before open_clip, which imports 
 import open_clip
 
 from pipeline.samples import Located, TarReader
-from pipeline.score.decoding import seeing
+from pipeline.score.decoding import tokens
 from pipeline.score.decoding.decoders import Decoders
 from pipeline.score.decoding.image import BrokenImageError
 from pipeline.score.decoding.pixels import Recipe, picture_of
@@ -201,12 +201,12 @@ def test_long_words_are_cut_and_what_a_tokenizer_keeps_is_bounded(monkeypatch: p
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     plain = ["two words", "x" * 900, "née " * 3000]
     expected = tokenizer(plain).numpy()
-    monkeypatch.setattr(seeing, "_MOST_WORDS", 3)
+    monkeypatch.setattr(tokens, "_MOST_WORDS", 3)
     for _ in range(2):
-        assert np.array_equal(seeing._tokens(tokenizer, plain), expected)
+        assert np.array_equal(tokens.tokens_of(tokenizer, plain), expected)
         assert set(tokenizer.cache) == {"<start_of_text>", "<end_of_text>"}
     started = time.monotonic()
-    seeing._tokens(tokenizer, ["y" * 1_000_000])
+    tokens.tokens_of(tokenizer, ["y" * 1_000_000])
     assert time.monotonic() - started < 5  # uncut it takes hours
 
 

@@ -17,12 +17,13 @@ from PIL import Image
 
 from pipeline.evaluate import EvaluateConfig
 from pipeline.evaluate import run as evaluate
-from pipeline.train import TrainConfig, open_clip_engine
+from pipeline.train import TrainConfig
 from pipeline.train.choices import choices, run_folder
-from pipeline.train.open_clip_command import OpenClipPlan, plan_of, shards_in_braces, trainer_command
-from pipeline.train.open_clip_engine import train
-from pipeline.train.open_clip_log import read_log
-from pipeline.train.open_clip_subset import require_usable
+from pipeline.train.open_clip_trainer import engine as open_clip_engine
+from pipeline.train.open_clip_trainer.command import OpenClipPlan, plan_of, shards_in_braces, trainer_command
+from pipeline.train.open_clip_trainer.engine import train
+from pipeline.train.open_clip_trainer.log import read_log
+from pipeline.train.open_clip_trainer.subset import require_usable
 from schemas.errors import UsageError, UserError
 from tests.pipeline.train.conftest import picture, write_shard, write_subset
 
@@ -121,7 +122,7 @@ def test_the_trainer_is_given_datacomp_s_numbers_for_a_published_scale(shards, w
 
     config = config_of(shards, whole, tmp_path, scale="medium", samples_seen=None, workers=4)
     words = command_of(config)
-    found = parse_args(words[words.index("pipeline.train.open_clip_main") + 1 :])
+    found = parse_args(words[words.index("pipeline.train.open_clip_trainer.main") + 1 :])
     assert (found.model, found.batch_size, found.lr, found.warmup, found.wd) == ("ViT-B-32", 4096, 5e-4, 500, 0.2)
     assert (found.beta1, found.beta2, found.eps, found.lr_scheduler) == (0.9, 0.98, 1e-6, "cosine")
     assert (found.epochs, found.train_num_samples, found.save_frequency) == (5, 25_600_000, 0)

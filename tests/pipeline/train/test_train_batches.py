@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.train.batches import batches
-from pipeline.train.order import Order
-from pipeline.train.pool import DecodedPool
-from pipeline.train.pool_crops import crop_boxes, cropped
-from pipeline.train.pool_images import Images
-from pipeline.train.pool_sources import AHEAD, Filling, Resident, Sent, Streamed, fits_on_card
+from pipeline.train.decoded.images import Images
+from pipeline.train.decoded.pool import DecodedPool
+from pipeline.train.feeding.batches import batches
+from pipeline.train.feeding.crops import crop_boxes, cropped
+from pipeline.train.feeding.order import Order
+from pipeline.train.feeding.sources import AHEAD, Filling, Resident, Sent, Streamed, fits_on_card
 from schemas.errors import UserError
 
 SIDE = 8

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.train.decode import decode_fast, decode_image
-from pipeline.train.decode_captions import tokens_of
+from pipeline.score.decoding.tokens import tokens_of
+from pipeline.train.decoded.decode import decode_fast, decode_image
 
 
 def encoded(size, mode="RGB", kind="TIFF", **options):

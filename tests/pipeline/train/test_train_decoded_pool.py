@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.train import decode
-from pipeline.train.pool import decoded_pool
+from pipeline.train.decoded import decode
+from pipeline.train.decoded.pool import decoded_pool
 from schemas.errors import UserError
 from schemas.subsets import array_to_uids
 
@@ -177,7 +177,7 @@ def test_what_was_damaged_is_made_again_and_nothing_else(shards, tmp_path, name,
 
 
 def test_a_pool_is_verified_when_it_was_made_and_after_it_was_copied_only(shards, tmp_path, monkeypatch):
-    from pipeline.train import pool_checks
+    from pipeline.train.decoded import checks as pool_checks
 
     hashed, hash_of = [], pool_checks._hash_of
     monkeypatch.setattr(pool_checks, "_hash_of", lambda path: hashed.append(path.name) or hash_of(path))
@@ -211,7 +211,7 @@ def test_stamps_that_cannot_be_read_cost_a_verification(shards, tmp_path):
 
 
 def test_a_disk_that_gives_other_bytes_than_were_written_is_told_in_one_line(shards, tmp_path, monkeypatch):
-    from pipeline.train import pool_checks
+    from pipeline.train.decoded import checks as pool_checks
 
     monkeypatch.setattr(pool_checks, "_hash_of", lambda path: "0" * 64)
     with pytest.raises(UserError, match=r"not what was written .*; check the disk"):

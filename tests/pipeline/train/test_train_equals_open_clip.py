@@ -11,9 +11,9 @@ import torch
 from pipeline.clip import load_clip
 from pipeline.subset_file import read_subset
 from pipeline.train import TrainConfig, run
-from pipeline.train.batches import batches
-from pipeline.train.order import Order, index_of
-from pipeline.train.pool import decoded_pool
+from pipeline.train.decoded.pool import decoded_pool
+from pipeline.train.feeding.batches import batches
+from pipeline.train.feeding.order import Order, index_of
 from pipeline.train.reference import run_folder
 from pipeline.train.scales import SCALES
 

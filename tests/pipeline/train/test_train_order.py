@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pipeline.train.order
-from pipeline.train.order import Order, index_of, permuted
+import pipeline.train.feeding.order
+from pipeline.train.feeding.order import Order, index_of, permuted
 from schemas.subsets import uid_rows
 
 _UIDS = st.lists(st.integers(0, 40).map(lambda n: f"{n * (2**120 + 1):032x}"), max_size=30)
@@ -65,7 +65,7 @@ def test_neighbours_are_parted_by_a_permutation_that_is_not_held():
 
 
 def test_an_index_too_large_to_be_shuffled_whole_is_shown_once_an_epoch_too(monkeypatch):
-    monkeypatch.setattr(pipeline.train.order, "MOST_HELD", 10)
+    monkeypatch.setattr(pipeline.train.feeding.order, "MOST_HELD", 10)
     index = np.array([7, 7, *range(100, 110)])
     order = Order(index, seed=4)
     epochs = [order.batch(12 * epoch, 12).tolist() for epoch in range(3)]

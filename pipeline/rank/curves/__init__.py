@@ -1,0 +1,1 @@
+"""Several computes together: curves of error, where they cross, how well rankings agree."""

@@ -1,0 +1,1 @@
+"""The decoded pool: shards in, images as uint8, tokens and uids out, checked by hash."""

@@ -1,0 +1,1 @@
+"""open_clip's own trainer on a resharded subset, with DataComp's arguments."""
