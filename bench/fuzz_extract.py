@@ -98,6 +98,8 @@ def _fuzz(asked: Any, corpus: list[bytes], reference: Reference | None, scratch:
     """What was found, how often, in how many inputs."""
     wat = scratch / "fuzz.wat"
     found: Counter[str] = Counter()
+    wat.write_bytes(packed(corpus[:1], Random(0))[0])
+    extracted(wat, scratch=scratch)  # compiles what has not been yet: no worker is to be taken for hung meanwhile
     ends, number, said = time.monotonic() + 60 * asked.minutes, asked.first, time.monotonic()
     with (
         Worker(partial(extracted, scratch=scratch), wat, limit_s=_LIMIT_S) as ours,

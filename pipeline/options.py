@@ -80,8 +80,10 @@ def parse(config_type: type[Config], argv: Sequence[str], description: str) -> C
 
 
 def with_dashes(argv: Sequence[str]) -> list[str]:
-    """Option names with `_` written as `-`: --save_path and --save-path are one option."""
-    return [re.sub(r"^--[A-Za-z][\w-]*", lambda m: m[0].replace("_", "-"), word) for word in argv]
+    """Option names with `_` written as `-`: --save_path and --save-path are one option. After `--` there are only values."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    named = [re.sub(r"^--[A-Za-z][\w-]*", lambda m: m[0].replace("_", "-"), word) for word in argv[:end]]
+    return [*named, *argv[end:]]
 
 
 def _add_option(parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]", hint: Any) -> None:

@@ -74,6 +74,8 @@ def command_words(stage: str, config: Mapping[str, Any]) -> list[str]:
     fields = [field for field in dataclasses.fields(config_type) if "help" in field.metadata and field.name in config]
     positional = [word for field in fields if field.metadata["positional"] for word in _values(config[field.name])]
     options = [word for field in fields if not field.metadata["positional"] for word in _option(field, config[field.name])]
+    if any(word.startswith("-") for word in positional):
+        return ["webpairs", stage, *options, "--", *positional]
     return ["webpairs", stage, *positional, *options]
 
 

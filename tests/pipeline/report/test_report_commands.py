@@ -74,6 +74,12 @@ def test_a_shown_command_gives_the_config_back(stage, data):
     assert {name: getattr(again, name) for name in fields} == fields
 
 
+def test_a_file_that_looks_like_an_option_is_shown_as_a_file():
+    words = command_words("compare", {"subsets": ["--a_b", "-V"]})
+    assert words == ["webpairs", "compare", "--", "--a_b", "-V"]
+    assert parsed(words).subsets == ("--a_b", "-V")
+
+
 def manifest(stage: str, config: dict[str, Any], started_at: str = "2025-03-01T10:00:00+00:00") -> Manifest:
     return Manifest(
         stage=stage, config={"stage": stage, **config}, config_hash="0", versions={}, counts={}, inputs=(), parts=(),

@@ -105,6 +105,7 @@ def test_evaluate_reads_what_the_trainer_made(trained, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more loaders than this machine has cores
 @pytest.mark.parametrize(("samples", "batch", "loaders", "processes"), [(256, 32, 1, 1), (1000, 32, 3, 1), (12_800, 96, 4, 2)])
 def test_steps_are_counted_as_the_trainer_s_own_loader_counts_them(samples, batch, loaders, processes, tmp_path):
     from open_clip_train.data import get_wds_dataset
