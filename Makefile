@@ -1,5 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
+# PROCESSES: in how many the tests run; many of them start processes of their own.
 PYTHON ?= python3
+PROCESSES ?= 2
 BIN := .venv/bin
 SOURCES := $(shell find schemas filters pipeline jobs recipes -type f -not -name '*.pyc')
 
@@ -10,7 +12,7 @@ demo: .venv/runs ## the whole way once, on a generated small web: ends with the 
 	$(BIN)/webpairs demo --root demo
 
 test: .venv/develops dist/webpairs.zip ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/develops ## format, lint and types, checked
 	$(BIN)/ruff format --check
