@@ -17,8 +17,8 @@ from schemas.rankings import BASELINE
 
 RANDOM = "random_subset"
 _PREFIX = "random_"
-_LIKE = "random_like_"
-_SIZES_APART = 0.01  # share by which a control's size may differ: pairs that are not among the shards
+LIKE = "random_like_"  # and the filter whose control it is
+SIZES_APART = 0.01  # share by which a control's size may differ: pairs that are not among the shards
 
 
 def random_subsets(paths: Sequence[str], names: Mapping[str, str]) -> set[str]:
@@ -39,9 +39,7 @@ def controls(group: Group, random: set[str]) -> dict[str, str]:
         fitting = [other for other in group.filters if other in random and _of_one_size(group, name, other)]
         fitting = [other for other in fitting if group.shared_seeds(name, other)]
         if fitting:
-            found[name] = min(
-                fitting, key=lambda other: (other != _LIKE + name, abs(group.rows(other) - group.rows(name)), other)
-            )
+            found[name] = min(fitting, key=lambda other: (other != LIKE + name, abs(group.rows(other) - group.rows(name)), other))
     return found
 
 
@@ -54,7 +52,7 @@ def lacking(group: Group, random: set[str]) -> dict[str, Any]:
 
 def _of_one_size(group: Group, name: str, other: str) -> bool:
     mine, theirs = group.rows(name), group.rows(other)
-    return abs(mine - theirs) <= _SIZES_APART * mine
+    return abs(mine - theirs) <= SIZES_APART * mine
 
 
 def _recipe(path: str) -> str | None:

@@ -85,11 +85,19 @@ def results_files(folder: str) -> list[str]:
     fs, name = io.url_to_fs(folder)
     if not fs.isdir(name):
         raise UserError(f"{folder}: no such folder")
-    full = str if io.is_local(folder) else fs.unstrip_protocol
-    found = [full(path) for path in sorted(fs.find(name)) if path.rsplit("/", 1)[-1] == RESULTS_NAME]
+    found = files_below(folder, RESULTS_NAME)
     if not found:
         raise UserError(f"{folder}: no {RESULTS_NAME} below it; run `webpairs evaluate` on its runs first")
     return found
+
+
+def files_below(folder: str, name: str) -> list[str]:
+    """Paths of every file of that name below a folder, sorted; none where the folder is not there."""
+    fs, place = io.url_to_fs(folder)
+    if not fs.isdir(place):
+        return []
+    full = str if io.is_local(folder) else fs.unstrip_protocol
+    return [full(path) for path in sorted(fs.find(place)) if path.rsplit("/", 1)[-1] == name]
 
 
 def read_groups(paths: Sequence[str]) -> tuple[list[Group], dict[str, str]]:

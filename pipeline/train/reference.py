@@ -222,10 +222,36 @@ def _report(fit: _Fit, facts: dict[str, Any]) -> PartReport:
 
 
 def _facts(fit: _Fit, lines: Sequence[dict[str, Any]], *, flops: float) -> dict[str, Any]:
-    """What evaluate, rank and a reader need to know of the run."""
-    config, run, rows = fit.config, fit.run, len(fit.order.index)
-    seen = run.n_steps * run.scale.batch_size
     on_gpu = fit.trainer.clip.device.startswith("cuda")
+    common = run_facts(
+        fit.config,
+        fit.run,
+        checkpoints=_checkpoints(fit.run),
+        rows=len(fit.order.index),
+        flops=flops,
+        schedule={"cooldown": fit.run.cooldown},
+        lines=lines,
+    )
+    memory = torch.cuda.max_memory_allocated() if on_gpu else peak_rss_bytes()
+    return {**common, "processes": fit.here.world, "peak_memory_bytes": memory}
+
+
+def run_facts(
+    config: "TrainConfig",
+    run: Run,
+    *,
+    checkpoints: Sequence[int],
+    rows: int,
+    flops: float,
+    schedule: dict[str, Any],
+    lines: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """What evaluate, rank and a reader need to know of a run, by whichever engine.
+
+    checkpoints: samples seen at each, ascending, the last at the end; rows: pairs trained on, weights counted; schedule: what
+    decides the rates beside the scale; lines: those of metrics.jsonl.
+    """
+    seen = checkpoints[-1]
     return {
         "engine": config.engine,
         "filter": run.filter,
@@ -236,16 +262,14 @@ def _facts(fit: _Fit, lines: Sequence[dict[str, Any]], *, flops: float) -> dict[
         "rows": rows,
         "repeats": seen / rows,  # how often a pair was seen
         "flops_per_sample": flops,
-        "checkpoints": _checkpoints(run),
-        "hyper_parameters": {**asdict(run.scale), "cooldown": run.cooldown, "loss": run.loss},
+        "checkpoints": list(checkpoints),
+        "hyper_parameters": {**asdict(run.scale), **schedule, "loss": run.loss},
         "precision": config.precision,
         "subset": Path(config.subset).name,
         "subset_sha256": config.subset_sha256,
         "final_loss": lines[-1]["loss"],
         "images_per_s": lines[-1]["images_per_s"],
-        "processes": fit.here.world,
-        "peak_memory_bytes": torch.cuda.max_memory_allocated() if on_gpu else peak_rss_bytes(),
     }
 
 
-__all__ = ["TRAIN_JSON", "StepTimes", "checkpoint_name", "run_folder", "time_steps", "train"]
+__all__ = ["TRAIN_JSON", "StepTimes", "checkpoint_name", "run_facts", "run_folder", "time_steps", "train"]

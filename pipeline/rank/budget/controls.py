@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 from pipeline import io
 from pipeline.filter import FilterConfig
 from pipeline.filter import run as filter_
+from pipeline.rank.controls import LIKE, RANDOM, SIZES_APART
 from pipeline.subset_file import read_subset
 from pipeline.train.feeding.order import index_of
 from schemas.errors import UserError
 from schemas.rankings import BASELINE
 from schemas.subsets import array_to_uids
 
-_RANDOM = "random_like_"
-_ALIKE = 0.01  # sizes that differ by at most this share have one control
 _ROWS_AT_ONCE = 1 << 20
 
 
@@ -48,9 +47,9 @@ def make_arms(subsets: Sequence[str], decoded: np.ndarray, folder: str) -> list[
     if BASELINE not in paths:
         paths = {BASELINE: _select(BASELINE, source, io.join(folder, f"{BASELINE}.npy")), **paths}
         rows[BASELINE] = _rows(paths[BASELINE], pool)
-    given = {name: (name.removeprefix(_RANDOM),) for name in paths if name.startswith(_RANDOM)}
+    given = {name: (name.removeprefix(LIKE),) for name in paths if name.startswith(LIKE)}
     arms = [Arm(name=name, subset=path, rows=len(rows[name]), control_of=given.get(name, ())) for name, path in paths.items()]
-    without = [name for name in paths if name != BASELINE and name not in given and _RANDOM + name not in given]
+    without = [name for name in paths if name != BASELINE and name not in given and LIKE + name not in given]
     sizes = {name: len(rows[name]) for name in without}
     return [*arms, *_random_arms(sizes, len(rows[BASELINE]), folder, source)]
 
@@ -80,9 +79,9 @@ def _select(name: str, source: str, path: str, *param: str) -> str:
 
 
 def _random_arms(sizes: Mapping[str, int], everything: int, folder: str, source: str) -> Iterator[Arm]:
-    for names in _alike({name: size for name, size in sizes.items() if size < (1 - _ALIKE) * everything}):
-        name, size = f"{_RANDOM}{names[0]}", sizes[names[0]]
-        path = _select("random_subset", source, io.join(folder, f"{name}.npy"), f"rows={size}")
+    for names in _alike({name: size for name, size in sizes.items() if size < (1 - SIZES_APART) * everything}):
+        name, size = f"{LIKE}{names[0]}", sizes[names[0]]
+        path = _select(RANDOM, source, io.join(folder, f"{name}.npy"), f"rows={size}")
         yield Arm(name=name, subset=path, rows=size, control_of=names)
 
 
@@ -90,7 +89,7 @@ def _alike(sizes: Mapping[str, int]) -> list[tuple[str, ...]]:
     """Names grouped by size: within a group all are within 1 % of the first that was given."""
     groups: list[list[str]] = []
     for name, size in sizes.items():
-        group = next((each for each in groups if abs(sizes[each[0]] - size) <= _ALIKE * sizes[each[0]]), None)
+        group = next((each for each in groups if abs(sizes[each[0]] - size) <= SIZES_APART * sizes[each[0]]), None)
         if group is None:
             groups.append([name])
         else:

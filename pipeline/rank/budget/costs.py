@@ -31,15 +31,10 @@ class Timing:
 
 def decode_pool(settings: TrainConfig, uids: str) -> float:
     """Decode the pool of the run's scale where it does not stand, and write its uids to a file; seconds. In a worker."""
-    from pipeline.clip import load_clip
-    from pipeline.train.decoded.pool import decoded_pool
+    from pipeline.train.choices import choices, model_and_pool
 
     started = time.monotonic()
-    clip = load_clip(scale_of(settings.scale).model, None)
-    root = settings.decoded or io.join(settings.out, "_decoded")
-    pool = decoded_pool(
-        settings.shards, root, image_size_px=clip.image_size_px, tokenizer=clip.tokenizer, workers=settings.workers
-    )
+    _, pool = model_and_pool(settings, choices(settings), "cpu")
     write_subset(uids, pool.uids)
     return time.monotonic() - started
 

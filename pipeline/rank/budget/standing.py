@@ -9,12 +9,13 @@ from pipeline import io
 from pipeline.evaluate.results import RESULTS_NAME, Result, read_results
 from pipeline.manifest import CONFIG_NAME
 from pipeline.rank.budget.controls import Arm
+from pipeline.rank.runs import files_below
 from schemas.errors import UserError
 
 
 def standing_results(models: str) -> list[Result]:
     """All results below the folder; none where there is no such folder. Raises UserError for damaged ones."""
-    return [result for path in _files(models, RESULTS_NAME) for result in read_results(path)]
+    return [result for path in files_below(models, RESULTS_NAME) for result in read_results(path)]
 
 
 def first_free_seed(models: str, arms: Sequence[Arm], scales: Collection[str]) -> int:
@@ -49,19 +50,10 @@ def require_same_tasks(results: Sequence[Result], digests: Mapping[str, str], ev
 
 
 def _runs(models: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in _files(models, CONFIG_NAME):
+    for path in files_below(models, CONFIG_NAME):
         try:
             told = json.loads(io.read_bytes(path))
         except ValueError as error:
             raise UserError(f"{path}: not JSON ({error}); remove that run, or give another --models") from error
         if isinstance(told, dict) and told.get("stage") == "train":
             yield path, told
-
-
-def _files(folder: str, name: str) -> list[str]:
-    """Paths of every file of that name below a folder, sorted; none where it is not there."""
-    fs, place = io.url_to_fs(folder)
-    if not fs.isdir(place):
-        return []
-    full = str if io.is_local(folder) else fs.unstrip_protocol
-    return [full(path) for path in sorted(fs.find(place)) if path.rsplit("/", 1)[-1] == name]

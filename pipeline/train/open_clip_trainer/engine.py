@@ -43,7 +43,7 @@ from pipeline.train.open_clip_trainer.command import (
 )
 from pipeline.train.open_clip_trainer.log import Line, read_log
 from pipeline.train.open_clip_trainer.subset import require_usable
-from pipeline.train.reference import TRAIN_JSON, checkpoint_name
+from pipeline.train.reference import TRAIN_JSON, checkpoint_name, run_facts
 from pipeline.train.saving import save
 from schemas.errors import UserError
 
@@ -205,24 +205,14 @@ def _adopt_model(path: Path, name: str, plan: OpenClipPlan, epoch: int, files: P
 
 def _facts(config: "TrainConfig", run: Run, plan: OpenClipPlan, curated: Curated, lines: Sequence[Line]) -> dict[str, Any]:
     """What evaluate, rank and a reader need to know of the run, in the words of our own loop's."""
-    seen = plan.samples_after(plan.epochs)
-    return {
-        "engine": config.engine,
-        "filter": run.filter,
-        "scale": run.scale_name,
-        "model": run.model,
-        "seed": config.seed,
-        "samples_seen": seen,
-        "rows": curated.pairs,
-        "repeats": seen / curated.pairs,
-        "flops_per_sample": flops_per_sample(load_clip(run.model, None)),
-        "checkpoints": [plan.samples_after(epoch) for epoch in plan.saved],
-        "hyper_parameters": {**asdict(run.scale), "crop_scale": CROP_SCALE, "loss": run.loss, "schedule": "cosine"},
-        "precision": config.precision,
-        "subset": Path(config.subset).name,
-        "subset_sha256": config.subset_sha256,
-        "final_loss": lines[-1]["loss"],
-        "images_per_s": lines[-1]["images_per_s"],
-        "processes": plan.processes,
-        "open_clip": {"version": version("open_clip_torch"), **asdict(plan)},
-    }
+    common = run_facts(
+        config,
+        run,
+        checkpoints=[plan.samples_after(epoch) for epoch in plan.saved],
+        rows=curated.pairs,
+        flops=flops_per_sample(load_clip(run.model, None)),
+        schedule={"crop_scale": CROP_SCALE, "schedule": "cosine"},
+        lines=lines,
+    )
+    told = {"version": version("open_clip_torch"), **asdict(plan)}
+    return {**common, "processes": plan.processes, "open_clip": told}
