@@ -42,7 +42,7 @@ clean: ## remove what the targets made
 	touch $@
 
 .venv/develops: .venv/runs
-	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,open_clip,tensorboard,s3,test,lint]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,open_clip,tensorboard,s3,notebook,test,lint]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps clip-benchmark # its metrics only, without its dozen dependencies
 	touch $@
 

@@ -40,6 +40,15 @@ COMMANDS = {
     "evaluate": Command("pipeline.evaluate", "EvaluateConfig", "reference model → zero-shot results"),
     "rank": Command("pipeline.rank", "RankConfig", "results → ranking with intervals"),
     "report": Command("pipeline.report", "ReportConfig", "everything → one HTML file"),
+    "release": Command("pipeline.release", "ReleaseConfig", "scores → published metadata: parquet, card, Croissant, checksums"),
+    "pull": Command("pipeline.pull", "PullConfig", "a release at a URL → a verified copy here"),
+    "revise": Command(
+        "pipeline.revise", "ReviseConfig", "a release + removal lists → its next revision, or the proof that none is left"
+    ),
+    "lookup": Command(
+        "pipeline.lookup", "LookupConfig", "a uid, URL or domain → its rows in a release, and the subsets they stand in"
+    ),
+    "plan": Command("pipeline.plan", "PlanConfig", "sizes → core hours, GPU hours, shuffle, storage, executors"),
     "demo": Command("pipeline.demo", "DemoConfig", "a small generated web through every stage"),
 }
 
@@ -150,7 +159,9 @@ def finish(manifest: Any, config: Any) -> int:
 
 def _where(config: Any) -> str:
     """--out; `filter` and `reshard` keep DataComp's names, `evaluate` writes beside the model where it is told nothing else."""
-    return str(next(place for name in ("out", "save_path", "output_dir", "model") if (place := getattr(config, name, None))))
+    return str(
+        next(place for name in ("out", "save_path", "output_dir", "model", "release") if (place := getattr(config, name, None)))
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from schemas.contamination import CONTAMINATION
 from schemas.duplicates import DUPLICATES
 from schemas.pool import POOL
 from schemas.rankings import PAIRS, RANKINGS
+from schemas.releases import LEDGERS, RELEASES
 from schemas.scalings import CROSSINGS, SCALINGS
 from schemas.scores import SCORES
 from schemas.shards import SHARDS
@@ -22,4 +23,6 @@ TABLES = {
     "pairs": PAIRS,
     "scalings": SCALINGS,
     "crossings": CROSSINGS,
+    "releases": RELEASES,
+    "ledgers": LEDGERS,
 }
