@@ -25,9 +25,10 @@ it leaves is hidden from readers, and the next run sweeps it away.
 
 Processes with a share of the parts each (pipeline.shares) work in one folder at the same time. A share settles and sweeps what
 is of its own parts only, so none touches what another is at. Two processes on the same parts are a mistake (one share given
-twice, a run of all parts beside shares, two drivers): both do them, and the files of one part may then be one's and the other's,
-each file whole. That does no harm where a part's files are the same whoever makes them; a process whose temporary files the
-other sweeps away says so, and fails the part unless it stands.
+twice, a run of all parts beside shares, two drivers), and the second is refused (pipeline.lease). Where that cannot tell, as of a
+run that was suspended until it was taken for dead: both do the parts, and the files of one part may then be one's and the
+other's, each file whole. That does no harm where a part's files are the same whoever makes them; a process whose temporary files
+the other sweeps away says so, and fails the part unless it stands.
 """
 
 import json
@@ -39,6 +40,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import io
+from pipeline.lease import require
 from pipeline.ledger import read_report, report_path, write_report
 from pipeline.manifest import PARTS_FOLDER, PartReport, part_from_json, to_json
 from schemas.errors import UserError
@@ -136,7 +138,12 @@ class Inbox:
         return self.take(io.list_files(self.path, ".json") if io.exists(self.path) else ())
 
     def take(self, records: Sequence[str]) -> int:
-        """Settle these records' attempts, if they are the first of their parts and whole; how many parts that is."""
+        """Settle these records' attempts, if they are the first of their parts and whole; how many parts that is.
+
+        Raises UserError where another run has taken the folder over.
+        """
+        if records:
+            require(self._out)
         first: dict[str, Attempt] = {}
         with ThreadPoolExecutor(_SETTLED_AT_ONCE) as threads:
             for attempt in filter(None, threads.map(self._receive, records)):

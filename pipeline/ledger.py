@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from pipeline import io
+from pipeline.lease import require
 from pipeline.manifest import PARTS_FOLDER, PartReport, part_from_json, to_json
 from pipeline.progress import progress
 from schemas.errors import UserError
@@ -19,7 +20,8 @@ def report_path(folder: str, name: str) -> str:
 
 
 def write_report(folder: str, report: PartReport) -> None:
-    """Mark a part as done: the last thing that is written for it."""
+    """Mark a part as done: the last thing that is written for it. Raises UserError where another run took the folder over."""
+    require(folder)
     with io.atomic_write(report_path(folder, report.name)) as file:
         file.write(to_json(report))
 
@@ -48,13 +50,21 @@ def reports_of(folder: str, names: Sequence[str]) -> dict[str, PartReport]:
     return {name: report for name, report in reports.items() if report and standing.issuperset(report.files)}
 
 
-def watched(work: Callable[[], Answer], folder: str, *, total: int, label: str) -> Answer:
-    """What `work` returns, which does parts of `folder` elsewhere; while it runs, tell how many are done."""
+def watched(work: Callable[[], Answer], folder: str, *, total: int, label: str, cancel: Callable[[], None]) -> Answer:
+    """What `work` returns, which does parts of `folder` elsewhere; while it runs, tell how many are done.
+
+    Raises UserError where another run has taken the folder over; `cancel` ends the work before that.
+    """
     ledger = io.join(folder, PARTS_FOLDER)
     seen = _entries(ledger)
 
     def look() -> int:
         nonlocal seen
+        try:
+            require(folder)
+        except UserError:
+            cancel()
+            raise
         before, seen = seen, max(seen, _entries(ledger))
         return seen - before
 

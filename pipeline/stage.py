@@ -17,6 +17,7 @@ from pipeline import io
 from pipeline.account import account, content_hash, publish, publish_once
 from pipeline.attempts import Attempt, hand_in, settle, sweep_parts, take_up, tidy, unsettled
 from pipeline.folder_config import read_json, written_config
+from pipeline.lease import Claim, held, require
 from pipeline.ledger import read_report, recorded, report_path, reports_of
 from pipeline.manifest import (
     CONFIG_NAME,
@@ -106,42 +107,47 @@ def run_stage(
     parts that stand are done again: those whose input was read only in part, as it may have been mended; their files and
     report stand until the new ones take their place. `facts` makes the manifest's facts of the whole run of all reports.
     With a `share` of the parts only these are done, beside processes that do the others; the answer is a ShareManifest unless
-    all parts of all shares stand then. Raises UserError where the folder was made with another config or from other data.
+    all parts of all shares stand then. Raises UserError where the folder was made with another config or from other data, and
+    where another run is at work in it.
     """
     if share is not None and spark is not None:
         raise UsageError(f"--share {share}: Spark itself hands out the parts; leave it out")
-    run = begin(stage, config, out=out, upstream=upstream) if share is None else _join(stage, config, out, upstream)
-    mine = parts if share is None else share.of(parts)
-    halfway = unsettled(out) if share else ()
-    done = {name: report for name, report in done_parts(out, mine).items() if name not in halfway and not again(report)}
-    todo = [part for part in mine if part.name not in done]
-    if todo:
-        io.remove(io.join(out, MANIFEST_NAME))  # a share that has nothing to do leaves it
-    place = io.absolute(out)  # executors have working directories of their own
-    if spark is not None:
-        from pipeline.spark_parts import on_spark
+    begun = begin(stage, config, out=out, upstream=upstream) if share is None else _join(stage, config, out, upstream, share)
+    with begun as run, held(stage, out, share) as claim:
+        mine = parts if share is None else share.of(parts)
+        halfway = unsettled(out) if share else ()
+        done = {name: report for name, report in done_parts(out, mine).items() if name not in halfway and not again(report)}
+        todo = [part for part in mine if part.name not in done]
+        if todo:
+            io.remove(io.join(out, MANIFEST_NAME))  # a share that has nothing to do leaves it
+        place = io.absolute(out)  # executors have working directories of their own
+        if spark is not None:
+            from pipeline.spark_parts import on_spark
 
-        fresh = on_spark(spark, partial(_hand_in_part, work, config, place), todo, run)
-    else:
-        fresh = _here(partial(_do_part, work, config, place), todo, run, workers=config.workers, ready=ready)
-    by_name = {report.name: report for report in [*done.values(), *fresh]}
-    reports = [by_name[part.name] for part in mine]
-    if share is not None:
-        run = replace(run, described=written_config(out, run.described, growing_fields(config)))  # is it still that?
-        return _leave(run, share, parts, reports, resumed=len(done), again=again, facts=facts)
-    return end(run, reports, resumed=len(done), facts=facts(reports) if facts else None)
+            fresh = on_spark(spark, partial(_hand_in_part, work, config, place), todo, run)
+        else:
+            fresh = _here(partial(_do_part, work, config, place, claim), todo, run, workers=config.workers, ready=ready)
+        by_name = {report.name: report for report in [*done.values(), *fresh]}
+        reports = [by_name[part.name] for part in mine]
+        if share is not None:
+            still = replace(run, described=written_config(out, run.described, growing_fields(config)))  # or another's by now?
+            return _leave(still, share, parts, reports, resumed=len(done), again=again, facts=facts)
+        return end(run, reports, resumed=len(done), facts=facts(reports) if facts else None)
 
 
-def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) -> Run:
-    """Make the stage's folder or take up the one that stands. Raises UserError where it was made with another config.
+@contextmanager
+def begin(stage: str, config: Any, *, out: str, upstream: Sequence[str] = ()) -> Iterator[Run]:
+    """Make the stage's folder or take up the one that stands; for the block, no other run may (pipeline.lease).
 
-    For a stage whose parts do not fit `run_stage` (a shuffle, a training run): `begin`, its own work with `part_folder` and
-    `write_report`, `end`.
+    For a stage whose parts do not fit `run_stage` (a shuffle, a training run): `with begin`, its own work with `part_folder` and
+    `write_report`, `end`. Raises UserError where the folder was made with another config, or another run is at work in it.
     """
-    described = written_config(out, _described(stage, config, out, upstream), growing_fields(config))
-    io.remove(io.join(out, MANIFEST_NAME))
-    tidy(out)
-    return Run.begun(stage, out, described)
+    wanted = _described(stage, config, out, upstream)
+    with held(stage, out):
+        described = written_config(out, wanted, growing_fields(config))
+        io.remove(io.join(out, MANIFEST_NAME))
+        tidy(out)
+        yield Run.begun(stage, out, described)
 
 
 def _described(stage: str, config: Any, out: str, upstream: Sequence[str]) -> dict[str, Any]:
@@ -155,16 +161,19 @@ def _described(stage: str, config: Any, out: str, upstream: Sequence[str]) -> di
     return described
 
 
-def _join(stage: str, config: Any, out: str, upstream: Sequence[str]) -> Run:
+@contextmanager
+def _join(stage: str, config: Any, out: str, upstream: Sequence[str], share: Share) -> Iterator[Run]:
     """`begin` beside processes at work in the folder: nothing is removed, and nothing of theirs settled or swept."""
     described, growing = _described(stage, config, out, upstream), growing_fields(config)
-    for _ in range(2):  # a process that begins just now may have put its own in the place of this one's
-        described = written_config(out, described, growing)
-    return Run.begun(stage, out, described)
+    with held(stage, out, share):
+        for _ in range(2):  # a process that begins just now may have put its own in the place of this one's
+            described = written_config(out, described, growing)
+        yield Run.begun(stage, out, described)
 
 
 def end(run: Run, reports: Sequence[PartReport], *, resumed: int = 0, facts: Mapping[str, Any] | None = None) -> Manifest:
     """Write and return the manifest over all parts' reports, and `facts` beside theirs: from now on the folder is complete."""
+    require(run.out)
     tidy(run.out)  # of attempts that were killed, or come to nothing
     return publish(run.out, account(run, reports, resumed=resumed, facts=facts))
 
@@ -184,6 +193,7 @@ def _leave(
     Parts of other shares that are to be done again do not stand yet, but for those of damaged inputs: nobody knows whether an
     input that is damaged for good was tried again. The share that finds one mended writes the manifest once more.
     """
+    require(run.out)
     sweep_parts(run.out, {report.name for report in reports}, of={part.name for part in parts})
     failures = {report.name for report in reports if report.failed}
     missing = ({part.name for part in parts} - recorded(run.out)) | failures
@@ -225,7 +235,7 @@ def part_folder(folder: str, part: Part) -> Iterator[PartFolder]:
         stack.pop_all()
 
 
-def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
+def _do_part(work: Work, config: Any, out: str, claim: Claim, part: Part) -> PartReport:
     """Do a part and make it stand. No other process should be at it, but one may have died while it made it stand."""
     standing = take_up(out, part.name)
     if standing is not None:
@@ -233,6 +243,7 @@ def _do_part(work: Work, config: Any, out: str, part: Part) -> PartReport:
     made = _attempt(work, config, out, part)
     if isinstance(made, PartReport):
         return made
+    claim.require()
     if made.is_whole(out):
         return settle(out, made)
     # Another process did the same part, by mistake, and swept as it ended; or a run of all parts began meanwhile.

@@ -37,7 +37,11 @@ def mark(config: DedupConfig, spark: Any) -> Manifest:
     """Write the columns that `config` asks for, for every file that can be read."""
     files = metadata_files(config.metadata, config.beside)
     config, reads = _resolved(config, columns_at_hand(files))
-    this_run = begin("dedup", config, out=config.out, upstream=[config.metadata, *config.beside])
+    with begin("dedup", config, out=config.out, upstream=[config.metadata, *config.beside]) as this_run:
+        return _marked(config, this_run, files, reads, spark)
+
+
+def _marked(config: DedupConfig, this_run: Run, files: Sequence[MetadataFile], reads: Sequence[str], spark: Any) -> Manifest:
     parts = {file.path: Part(name=file.stem, inputs=(file.path,)) for file in files}
     done = done_parts(config.out, list(parts.values()))
     if done and (problems := _still_unreadable([f for f in files if f.stem not in done], reads)) is not None:

@@ -56,17 +56,17 @@ def run_img2dataset(config: DownloadConfig, parts: Sequence[ShardPart]) -> Manif
     """
     if importlib.util.find_spec("img2dataset") is None:
         raise UserError("--engine img2dataset: the library is not installed; pip install 'webpairs[img2dataset]'")
-    begin("download", config, out=config.out, upstream=(config.pool,))
-    done = done_parts(config.out, parts)
-    todo = [part for part in parts if part.name not in done]
-    if not all(io.exists(f"{_library_shard(config, part)}_stats.json") for part in todo):
-        for part in parts:
-            prepare(part, config)
-        download(config, parts[0].carried)
-    manifest = run_stage("download", config, parts, take_over, out=config.out, upstream=(config.pool,), facts=told_by_tld)
-    if not manifest.failed_inputs:
-        _clear(config.out)
-    return manifest
+    with begin("download", config, out=config.out, upstream=(config.pool,)):
+        done = done_parts(config.out, parts)
+        todo = [part for part in parts if part.name not in done]
+        if not all(io.exists(f"{_library_shard(config, part)}_stats.json") for part in todo):
+            for part in parts:
+                prepare(part, config)
+            download(config, parts[0].carried)
+        manifest = run_stage("download", config, parts, take_over, out=config.out, upstream=(config.pool,), facts=told_by_tld)
+        if not manifest.failed_inputs:
+            _clear(config.out)
+        return manifest
 
 
 def take_over(config: DownloadConfig, part: Part, folder: PartFolder) -> PartReport:

@@ -84,16 +84,17 @@ def run(config: PoolConfig, spark: Any = None) -> Manifest:
     with ExitStack() as stack:
         removal = stack.enter_context(compiled(config.remove))
         model = stack.enter_context(local_model(config.language_model)) if config.language_model else ""
-        this_run = begin("pool", _recorded(config, removal, model), out=config.out, upstream=[config.candidates])
+        recorded = _recorded(config, removal, model)
+        this_run = stack.enter_context(begin("pool", recorded, out=config.out, upstream=[config.candidates]))
         rules = Rules.of(config)
         parts = [Part(name=rules.part_name(bucket)) for bucket in range(rules.buckets)]
         done = _still_good(done_parts(config.out, parts), config.out)
         todo = [bucket for bucket, part in enumerate(parts) if part.name not in done]
         made = _make(config, spark, files, replace(rules, removal=removal, language_model=model), todo) if todo else None
-    found = done_parts(config.out, parts)
-    reports = [found[part.name] for part in parts]
-    rows = sum(report.counts.get("rows_in", 0) for report in reports)
-    manifest = end(this_run, reports, resumed=len(done), facts={"cost": _cost(made, rows)} if made else None)
+        found = done_parts(config.out, parts)
+        reports = [found[part.name] for part in parts]
+        rows = sum(report.counts.get("rows_in", 0) for report in reports)
+        manifest = end(this_run, reports, resumed=len(done), facts={"cost": _cost(made, rows)} if made else None)
     print_funnel(manifest.counts)
     print_cost(manifest.facts.get("cost"))
     return manifest

@@ -44,7 +44,8 @@ def shuffle(spark: Any, files: Sequence[str], rules: Rules, todo: Sequence[int])
             judged.repartition(tasks, "bucket").sortWithinPartitions(*order).mapInArrow(partial(_write, shared), "bucket int")
         )
         tag, collect = tagged(spark, written.collect)
-        buckets = {row.bucket for row in watched(collect, rules.out, total=len(todo), label="pool")}
+        cancel = partial(context.cancelJobsWithTag, tag)
+        buckets = {row.bucket for row in watched(collect, rules.out, total=len(todo), label="pool", cancel=cancel)}
     except PySparkException as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given").strip()
         raise UserError(f"pool: Spark gave up: {reason}; run the same command again to go on where it stopped") from error

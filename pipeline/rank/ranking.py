@@ -34,7 +34,14 @@ def rank(config: "RankConfig") -> Manifest:
         raise UsageError(f"--draws {config.draws}: an interval from fewer than 1000 draws is noise")
     if config.seed < 0:
         raise UsageError(f"--seed {config.seed}: must be 0 or more")
-    run = begin("rank", config, out=config.out)
+    with begin("rank", config, out=config.out) as run:
+        report = _ranked(config)
+        write_report(config.out, report)
+        return end(run, [report])
+
+
+def _ranked(config: "RankConfig") -> PartReport:
+    """Write the ranking's files."""
     paths = results_files(config.models)
     groups, filters = read_groups(paths)
     random = random_subsets(paths, filters)
@@ -54,9 +61,7 @@ def rank(config: "RankConfig") -> Manifest:
     n_results = sum(len(seeds) for g in groups for tasks in g.results.values() for seeds in tasks.values())
     counts = {"runs": len(paths), "results": n_results, "rows_out": len(rows)}
     inputs = tuple(InputReport(path=path) for path in paths)
-    report = PartReport(name=_PART.name, counts=counts, inputs=inputs, files=files, facts=facts, peak_rss_bytes=peak_rss_bytes())
-    write_report(config.out, report)
-    return end(run, [report])
+    return PartReport(name=_PART.name, counts=counts, inputs=inputs, files=files, facts=facts, peak_rss_bytes=peak_rss_bytes())
 
 
 def rank_group(contrasts: Contrasts, control_of: dict[str, str]) -> list[Row]:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pipeline import io
+from pipeline.lease import held
 from pipeline.manifest import CONFIG_NAME, MANIFEST_NAME, PARTS_FOLDER, Manifest, PartReport
 from pipeline.reshard.account import named_missing, published, whole_account
 from pipeline.reshard.faces import read_map
@@ -48,21 +49,26 @@ def reshard(config: "ReshardConfig", spark: Any) -> Manifest:
         if config.dry_run:
             tried = io.join(scratch, PLAN_FOLDER)
             return whole_account(_planned(given, tried, None), tried, given)
-        out = config.output_dir
-        _make_way(config)
-        begin("reshard", given.config, out=out)
-        with io.open_read(config.subset_file) as source, io.atomic_write(io.join(out, SUBSET_COPY)) as target:
-            shutil.copyfileobj(source, target, 2**24)
-        place = io.join(out, PLAN_FOLDER)
-        plan = _planned(given, place, spark)
-        parts = _parts(given, plan)
-        plans = {part.name: part.plan for part in parts}
+        with held("reshard", config.output_dir):
+            _make_way(config)
+            with begin("reshard", given.config, out=config.output_dir):
+                return _resharded(given, spark)
 
-        def is_stale(report: PartReport) -> bool:
-            return report.damaged or report.facts.get(PLAN_FACT) != plans[report.name]
 
-        written = run_stage("reshard", given.config, parts, write_shard, out=out, spark=spark, again=is_stale)
-        return published(whole_account(plan, place, given, written=written), parts, given)
+def _resharded(given: Given, spark: Any) -> Manifest:
+    config, out = given.config, given.config.output_dir
+    with io.open_read(config.subset_file) as source, io.atomic_write(io.join(out, SUBSET_COPY)) as target:
+        shutil.copyfileobj(source, target, 2**24)
+    place = io.join(out, PLAN_FOLDER)
+    plan = _planned(given, place, spark)
+    parts = _parts(given, plan)
+    plans = {part.name: part.plan for part in parts}
+
+    def is_stale(report: PartReport) -> bool:
+        return report.damaged or report.facts.get(PLAN_FACT) != plans[report.name]
+
+    written = run_stage("reshard", config, parts, write_shard, out=out, spark=spark, again=is_stale)
+    return published(whole_account(plan, place, given, written=written), parts, given)
 
 
 def _require_sound(config: "ReshardConfig") -> None:

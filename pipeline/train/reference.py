@@ -9,6 +9,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import torch
 
 from pipeline import io
 from pipeline.clip import Clip
+from pipeline.lease import require
 from pipeline.ledger import write_report
 from pipeline.manifest import Manifest, PartReport, hash_of, peak_rss_bytes, to_json
 from pipeline.progress import progress
@@ -50,9 +52,10 @@ def train(config: "TrainConfig") -> Manifest | None:
     run = choices(config)
     config = replace(config, subset_sha256=hashlib.sha256(io.read_bytes(config.subset)).hexdigest())
     wanted = len(read_subset(config.subset))
-    with joined(config.device) as (here, device):
+    with joined(config.device) as (here, device), ExitStack() as stack:
         here.require_even(run.scale.batch_size, run.accumulate)  # before the pool is decoded, which may take hours
-        stage = begin("train", config, out=run_folder(config), upstream=[config.shards]) if here.is_first else None
+        begun = begin("train", config, out=run_folder(config), upstream=[config.shards])
+        stage = stack.enter_context(begun) if here.is_first else None
         done = here.from_first(done_parts(run_folder(config), [_PART]) if stage else {})
         identity = hash_of(stage.described) if stage else ""
         report = done.get(_PART.name) or _train(config, run, here, device, wanted=wanted, identity=identity)
@@ -178,6 +181,7 @@ def _keep(fit: _Fit, step: Step, metrics: Metrics | None) -> None:
     if metrics is None:
         return
     metrics.flush()
+    require(fit.folder)
     saved = [seen for seen in _checkpoints(fit.run) if seen <= step.samples_seen]
     state = State(
         identity=fit.identity,

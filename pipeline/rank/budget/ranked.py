@@ -33,16 +33,17 @@ def rank_within_budget(config: "RankConfig") -> Manifest:
 
     spent = Spent(config.out)
     if io.exists(io.join(config.out, CONFIG_NAME)):
-        begin("rank", config, out=config.out)  # refuses a folder made with other options now, not after hours
+        with begin("rank", config, out=config.out):
+            pass  # refuses a folder made with other options now, not after hours
     with worker_processes(config.workers) as processes:
         schedule = read_plan(config.out, output_config(config)) or _planned(config, spent, processes)
         print("\n".join(plan_lines(schedule, config.workers)), flush=True)
         if config.dry_run:
             return _plan_only(config, schedule)
-        begin("rank", config, out=config.out)
-        spent.take_up(schedule)
-        run_rounds(config, schedule, spent, processes)
-    manifest = rank(config)
+        with begin("rank", config, out=config.out):
+            spent.take_up(schedule)
+            run_rounds(config, schedule, spent, processes)
+            manifest = rank(config)
     spent.save()
     print("\n".join(outcome_lines(schedule, spent, standing_results(config.models))), flush=True)
     return manifest

@@ -82,17 +82,17 @@ def train(config: "TrainConfig") -> Manifest | None:
         return None
     _require_packages()
     folder = run_folder(config)
-    stage = begin("train", config, out=folder, upstream=[config.shards])
-    done = done_parts(folder, [_PART])
-    if done:
-        return end(stage, list(done.values()), resumed=1)
-    curated = _curated(config)
-    command, logs = _command(config, run, plan, curated.folder, curated.shards), _logs(config)
-    _follow(command)
-    report = _adopted(config, run, plan, curated, Path(logs, exp_name(run)))
-    write_report(folder, report)
-    shutil.rmtree(Path(logs, exp_name(run), "checkpoints"))  # thrice the model's size, with the optimiser's state
-    return end(stage, [report])
+    with begin("train", config, out=folder, upstream=[config.shards]) as stage:
+        done = done_parts(folder, [_PART])
+        if done:
+            return end(stage, list(done.values()), resumed=1)
+        curated = _curated(config)
+        command, logs = _command(config, run, plan, curated.folder, curated.shards), _logs(config)
+        _follow(command)
+        report = _adopted(config, run, plan, curated, Path(logs, exp_name(run)))
+        write_report(folder, report)
+        shutil.rmtree(Path(logs, exp_name(run), "checkpoints"))  # thrice the model's size, with the optimiser's state
+        return end(stage, [report])
 
 
 def commands(config: "TrainConfig", run: Run, plan: OpenClipPlan) -> list[list[str]]:
