@@ -38,7 +38,7 @@ def on_spark(spark: Any, do: Callable[[str, Part], _Answer], parts: Sequence[Par
         answers = meanwhile(collect, partial(_look, inbox, spark, tag), total=len(parts), label=run.stage)
     except (PySparkException, Py4JError) as error:
         raise UserError(
-            f"{run.stage}: Spark gave up ({_reason(error)}); run the same command again to go on where it stopped"
+            f"{run.stage}: Spark gave up ({reason(error)}); run the same command again to go on where it stopped"
         ) from error
     named = {part.name: answer for part, answer in zip(parts, answers, strict=True)}
     # A file system may be slow to list what was just written: these are asked for by name.
@@ -60,6 +60,7 @@ def _failure(part: Part, answer: _Answer) -> PartReport:
     return failed(part, FILES_GONE)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """The line of what Spark or Java says that tells what happened."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if "Exception" in line or "Error" in line), str(error)[:300])

@@ -62,12 +62,12 @@ def run(config: FilterConfig, spark: Any = None) -> Manifest:
     """Write the subset and its account. Raises UserError for metadata, options or a recipe that cannot be worked with.
 
     A file that cannot be read ends the command before anything is written, unless it is to be skipped: then it is named in the
-    account and in the manifest's inputs, and its rows are missing.
+    account and in the manifest's inputs, and its rows are missing. With Spark a task takes some files; passes over the whole pool
+    that a selector or a sample needs are made here. Without, one machine: a pool of millions is done before a cluster starts.
     """
     from pipeline.filter.select import select
 
-    del spark  # columns only: one machine reads them faster than a cluster starts
-    return select(config)
+    return select(config, spark)
 
 
 __all__ = ["FilterConfig", "run"]

@@ -41,7 +41,7 @@ class FileResult:
     peak_rss_bytes: int
 
 
-def select(config: FilterConfig) -> Manifest:
+def select(config: FilterConfig, spark: Any = None) -> Manifest:
     """Do the selection that `config` asks for: NAME.json is written last."""
     folders = {folder: require_complete(folder) for folder in (config.metadata_dir, *config.beside)}
     files = metadata_files(config.metadata_dir, config.beside)
@@ -53,7 +53,7 @@ def select(config: FilterConfig) -> Manifest:
     with pool.blamed():
         chosen = resolve(recipe.keep, pool)
         drawn = recipe.sample.draw(narrowed(pool, chosen)) if recipe.sample is not None else None
-    results = list(progress(_map(chosen, drawn, files, config), total=len(files), label="filter", unit="file"))
+    results = _results(chosen, drawn, files, config, spark)
     _require_readable(results, config)
     kept = sort_rows(np.concatenate([np.empty(0, SUBSET_DTYPE), *(result.kept for result in results)]))
     waterfall = Waterfall.total(rules_of(chosen), [result.waterfall for result in results])
@@ -115,6 +115,16 @@ def _recipe(config: FilterConfig, context: Context) -> Recipe:
     if config.recipe is not None:
         return read_recipe(config.recipe, given, context)
     return named(config.name or "", given, context)
+
+
+def _results(
+    chosen: Filter, drawn: Draw | None, files: Sequence[MetadataFile], config: FilterConfig, spark: Any
+) -> list[FileResult]:
+    if spark is None:
+        return list(progress(_map(chosen, drawn, files, config), total=len(files), label="filter", unit="file"))
+    from pipeline.filter.on_spark import filter_on_spark
+
+    return filter_on_spark(spark, (chosen, drawn), files, config.save_path, sampled=_is_large(files))
 
 
 def _map(chosen: Filter, drawn: Draw | None, files: Sequence[MetadataFile], config: FilterConfig) -> Iterable[FileResult]:

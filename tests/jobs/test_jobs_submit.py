@@ -23,7 +23,7 @@ from schemas.candidates import CANDIDATES
 from schemas.pool import POOL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-JOBS = ("extract", "pool", "download", "score", "dedup", "reshard")
+JOBS = ("extract", "pool", "download", "score", "dedup", "filter", "reshard")
 
 
 @pytest.fixture(scope="session")
