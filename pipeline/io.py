@@ -9,16 +9,20 @@ from typing import IO, Any
 
 from fsspec.core import url_to_fs as _url_to_fs
 
+from pipeline.object_store import is_s3, persevere
 from schemas.errors import UserError
 
 _TEMPORARY = "_tmp."
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PASSING = (errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT)  # what s3fs makes of HTTP 500 and 503
 
 
 def url_to_fs(path: str) -> tuple[Any, str]:
     """The file system of a path or URL, and the path's name there. Raises UserError for a URL that nothing installed can open."""
     if "\0" in path:
         raise UserError(f"{path}: has a NUL character, which no path can have; correct it")
+    if is_s3(path):
+        persevere()
     try:
         # Executors write what the driver lists: a listing from a cache would miss it.
         fs, name = _url_to_fs(path, use_listings_cache=False)
@@ -40,7 +44,9 @@ def writing(path: str) -> Iterator[None]:
         raise UserError(f"{path}: this kind of URL cannot be written to; give a local path or an object store") from error
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{path}: cannot be written ({reason}); give a place that can be written to") from error
+        is_passing = error.errno in _PASSING and not is_local(path)
+        todo = "when the store is well, run the same command again" if is_passing else "give a place that can be written to"
+        raise UserError(f"{path}: cannot be written ({reason}); {todo}") from error
 
 
 @contextmanager
@@ -50,6 +56,16 @@ def _having_room(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         require_room(path, error)
+        raise
+
+
+@contextmanager
+def _closed_if_it_fails(file: IO[bytes]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            file.close()
         raise
 
 
@@ -110,12 +126,14 @@ def atomic_write(path: str) -> Iterator[IO[bytes]]:
         with writing(path):
             fs.makedirs(fs._parent(name), exist_ok=True)
             file = fs.open(name, "wb")
-        with _having_room(path), file:
+        with _having_room(path), _closed_if_it_fails(file):
             yield file
-        with writing(path):
+        with writing(path), _having_room(path):
+            file.close()  # an object store is written to only now
             move(temporary, path)
     except BaseException:
-        remove(temporary)
+        with suppress(OSError):  # a store that is out of order: what went wrong first is what to tell
+            remove(temporary)
         raise
 
 
@@ -192,6 +210,9 @@ def move(source: str, target: str) -> None:
     target_name = url_to_fs(target)[1]
     if is_local(target):
         os.replace(name, target_name)
+    elif is_s3(target):  # what its mv does, in 3 requests for 5, and with an error where the second half fails
+        fs.cp_file(name, target_name)
+        fs.rm_file(name)
     else:
         fs.mv(name, target_name)
 
