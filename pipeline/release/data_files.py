@@ -5,6 +5,7 @@ found without reading the others), page checksums (a reader of single columns ca
 """
 
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import IO
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ def write_data_file(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Tabl
         write_page_index=True,
         write_page_checksum=True,
         bloom_filter_options={name: {"ndv": GROUP_ROWS, "fpp": _BLOOM_FPP} for name in _BLOOMED if name in schema.names},
-        sorting_columns=[pq.SortingColumn(schema.names.index(name)) for name in SORT_ORDER if name in schema.names],
+        sorting_columns=[pq.SortingColumn(schema.names.index(name)) for name in takewhile(schema.names.__contains__, SORT_ORDER)],
     ) as writer:
         for group in in_groups(tables, GROUP_ROWS):
             writer.write_table(group.select(schema.names).cast(schema).combine_chunks(), row_group_size=GROUP_ROWS)

@@ -29,16 +29,20 @@ class Release:
     revision: int = 1
     parent: str = ""  # sha256 of the SHA256SUMS of the revision before; "" for the first
     license: str = ""  # of the metadata, as an SPDX name; the images and texts are other people's
+    homepage: str = ""
+    creator: str = ""
+    published: str = ""  # day, ISO 8601: of the newest stage's run, else of the newest page; a release made again has the same
     rows: int = 0
-    columns: tuple[dict[str, str], ...] = ()  # name, type (Arrow's), unit, doc
+    columns: tuple[dict[str, Any], ...] = ()  # name, type (Arrow's), unit, doc, nullable
     sort_order: tuple[str, ...] = ()
     data: dict[str, int] = field(default_factory=dict)  # data/NNNNN.parquet → rows, in order
     arrays: dict[str, int] = field(default_factory=dict)  # array of the .npz → dimensions, where embeddings are published
     subsets: dict[str, int] = field(default_factory=dict)  # subsets/NAME.npy → entries, repeats counted
     removed: tuple[dict[str, Any], ...] = ()  # of each later revision: revision, rows, by reason, lists (sha256 each)
+    census: dict[str, Any] = field(default_factory=dict)  # what the rows are like, as pipeline.release.census has it
     stages: dict[str, Any] = field(
         default_factory=dict
-    )  # stage → its manifest's config, counts and versions, without local paths
+    )  # folder of the data root → stage, config, counts, versions; no local path
     format: str = FORMAT
 
 
