@@ -1,7 +1,9 @@
-"""Removal lists: what people asked to have taken out, as URLs, domains, uids or hashes (of URLs, of images' bytes).
+"""Removal lists: what people asked to have taken out, as URLs, domains, uids or hashes (of URLs, of images' bytes and looks).
 
 In: text files of any size, one entry per line. Out: which pairs, and which downloaded bytes, are to go. The lists are compiled
-once, on the driver; tasks map the compiled file into memory and look their rows up in it, a batch at a time.
+once, on the driver; tasks map the compiled file into memory and look their rows up in it, a batch at a time. `compiled` makes
+one table of them all and refuses perceptual hashes: before images are scored nothing is compared with these. `compiled_each`
+takes them, too, and keeps the lists apart, so that each removal can be laid to its list.
 """
 
 import re
@@ -17,10 +19,19 @@ import numpy as np
 from pipeline.addresses import host_of, normalise
 from pipeline.nearby import near
 from pipeline.removal.compile import compile_lists
-from pipeline.removal.keys import HASHES, KEY_BYTES, digest, keys_of_bytes, keys_of_digests, keys_of_hex, keys_of_texts
+from pipeline.removal.keys import (
+    HASHES,
+    KEY_BYTES,
+    PERCEPTUAL,
+    digest,
+    keys_of_bytes,
+    keys_of_digests,
+    keys_of_hex,
+    keys_of_texts,
+)
 from pipeline.removal.table import Table, table_at
 
-__all__ = ["REASONS", "Removal", "compiled"]
+__all__ = ["REASONS", "Removal", "compiled", "compiled_each"]
 
 # By what a pair is to go: the first of these that holds. `hash` is md5, sha1 or sha256 of its URL as it stands.
 REASONS = ("uid", "url", "domain", "hash")
@@ -42,7 +53,7 @@ class Removal:
     def require(self) -> None:
         """Raises UserError where the compiled lists cannot be had: before any input is blamed for it."""
         if self.path:
-            self._table()
+            self.table()
 
     def reasons(self, uids: Sequence[str], urls: Sequence[str]) -> Any:
         """(n,) int8: 0 where a pair may stay, else one more than the place of its reason in REASONS.
@@ -52,7 +63,7 @@ class Removal:
         found = np.zeros(len(uids), np.int8)
         if not self.path:
             return found
-        table = self._table()
+        table = self.table()
         for code, covered in enumerate((_by_uid, _by_url, _by_domain, _by_hash), 1):
             left = np.flatnonzero(found == 0)
             rows = left.tolist()
@@ -63,13 +74,18 @@ class Removal:
         """The hash (md5, sha1, sha256) by which an image's bytes, as served, are to go; None where they may stay."""
         if not self.path:
             return None
-        table = self._table()
+        table = self.table()
         for name in HASHES.values():
             if table.has(name) and table.contains(name, keys_of_bytes([digest(name, data)[:KEY_BYTES]]))[0]:
                 return name
         return None
 
-    def _table(self) -> Table:
+    def pages(self, urls: Sequence[str]) -> Any:
+        """(n,) bool: which of these addresses are listed, or below a listed domain."""
+        return _by_url(self.table(), (), urls) | _by_domain(self.table(), (), urls)
+
+    def table(self) -> Table:
+        """The compiled lists. Raises UserError where they cannot be had."""
         return table_at(near(self.path))
 
 
@@ -86,6 +102,21 @@ def compiled(paths: Sequence[str]) -> Iterator[Removal]:
         target = str(Path(folder) / "removal")
         digests = compile_lists(paths, target)
         yield Removal(path=target, digests=digests)
+
+
+@contextmanager
+def compiled_each(paths: Sequence[str]) -> Iterator[tuple[Removal, ...]]:
+    """Removal lists, perceptual hashes among their entries or not, each compiled to a local file of its own for the block.
+
+    Raises UserError as `compiled` does.
+    """
+    with tempfile.TemporaryDirectory(prefix="webpairs-") as folder:
+        made = []
+        for number, path in enumerate(paths):
+            target = str(Path(folder) / f"removal{number}")
+            digests = compile_lists([path], target, {**HASHES, **PERCEPTUAL})
+            made.append(Removal(path=target, digests=digests))
+        yield tuple(made)
 
 
 def _by_uid(table: Table, uids: Sequence[str], _urls: Sequence[str]) -> Any:

@@ -8,23 +8,23 @@ of the keys' range at a time.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from pipeline.removal.keys import KINDS, Keys
+from pipeline.removal.keys import HASHES, KINDS, Keys
 from pipeline.removal.lists import read_keys
 
 HEAD_BYTES = 4096
-FORMAT = "webpairs removal 1"
+FORMAT = "webpairs removal 2"
 _RUN_KEYS = 1 << 20  # 16 MiB: what is held in memory of each kind
 _SLICES = 256
 
 
-def compile_lists(paths: Sequence[str], target: str) -> dict[str, str]:
-    """Write the union of `paths` to the local file `target`; the sha256 of each list, by path.
+def compile_lists(paths: Sequence[str], target: str, hashes: Mapping[int, str] = HASHES) -> dict[str, str]:
+    """Write the union of `paths` to the local file `target`; the sha256 of each list, by path. `hashes` as `read_keys` has it.
 
     Needs room on disk of twice 16 bytes per entry. Raises UserError naming the list and the line that is no entry.
     """
@@ -33,7 +33,7 @@ def compile_lists(paths: Sequence[str], target: str) -> dict[str, str]:
         sorters = {kind: _Sorter(Path(folder) / kind) for kind in KINDS}
         for path in paths:
             seen = hashlib.sha256()
-            for kind, keys in read_keys(path, seen.update):
+            for kind, keys in read_keys(path, seen.update, hashes):
                 sorters[kind].add(keys)
             digests[path] = seen.hexdigest()
         _write(target, sorters)
@@ -59,6 +59,9 @@ class _Sorter:
 
     def merged(self) -> Iterator[Keys]:
         """All keys in order, each once, in slices of their range."""
+        if not self._runs:
+            yield self._take()
+            return
         runs = [*self._runs, self._take()]
         bounds = [np.searchsorted(run[:, 0], np.arange(1, _SLICES, dtype=np.uint64) << np.uint64(56)) for run in runs]
         edges = [[0, *bound.tolist(), len(run)] for bound, run in zip(bounds, runs, strict=True)]

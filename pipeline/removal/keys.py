@@ -1,6 +1,7 @@
 """What stands on a removal list as keys of 128 bits. In: URLs, hosts, hashes in hex. Out: (n, 2) uint64, high and low half.
 
-A md5 (or uid) is its own key; sha1 and sha256 are cut to their first 128 bits; URLs (normalised) and hosts are hashed.
+A md5 (or uid) is its own key; sha1 and sha256 are cut to their first 128 bits; URLs (normalised) and hosts are hashed. A
+perceptual hash has 64 bits: it is the high half, the low one is 0.
 """
 
 import hashlib
@@ -11,7 +12,9 @@ import numpy as np
 
 # The kinds of entries that are hashes, by their number of hex digits. A uid is a md5, too: such an entry may mean either.
 HASHES = {32: "md5", 40: "sha1", 64: "sha256"}
-KINDS = ("url", "domain", *HASHES.values())
+# Entries that only images can be compared with: 64-bit DCT perceptual hashes, by their number of hex digits.
+PERCEPTUAL = {16: "phash"}
+KINDS = ("url", "domain", *HASHES.values(), *PERCEPTUAL.values())
 KEY_BYTES = 16
 
 Keys = Any  # (n, 2) uint64
@@ -29,7 +32,7 @@ def keys_of_digests(name: str, texts: Iterable[str]) -> Keys:
 
 def keys_of_hex(digests: Iterable[str]) -> Keys:
     """Of digests in hex digits of either case."""
-    return keys_of_bytes(bytes.fromhex(text[: 2 * KEY_BYTES]) for text in digests)
+    return keys_of_bytes(bytes.fromhex(text[: 2 * KEY_BYTES].ljust(2 * KEY_BYTES, "0")) for text in digests)
 
 
 def keys_of_bytes(digests: Iterable[bytes]) -> Keys:

@@ -1,18 +1,19 @@
 """Removal lists as people write them: text, one URL, domain, uid or hash per line. In: a path. Out: keys by kind, as they come.
 
-A list may have gigabytes: it is read in blocks, and lines that are nothing but a hash are read by numpy.
+A list may have gigabytes: it is read in blocks, and lines that are nothing but a hash are read by numpy. Whoever reads one says
+which hashes can be looked for: a perceptual hash where there are no images is refused, or it would be passed over in silence.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from pipeline import io
 from pipeline.addresses import normalise, public_host, public_suffix
 from pipeline.hosts import ascii_host
-from pipeline.removal.keys import HASHES, KEY_BYTES, Keys, keys_of_hex, keys_of_texts
+from pipeline.removal.keys import HASHES, KEY_BYTES, PERCEPTUAL, Keys, keys_of_hex, keys_of_texts
 from schemas.errors import UserError
 
 _BLOCK_BYTES = 1 << 22
@@ -27,17 +28,19 @@ for _value, _digits in enumerate(zip(b"0123456789abcdef", b"0123456789ABCDEF", s
     _NIBBLE[list(_digits)] = _value
 
 
-def read_keys(path: str, seen: Callable[[bytes], object]) -> Iterator[tuple[str, Keys]]:
+def read_keys(path: str, seen: Callable[[bytes], object], hashes: Mapping[int, str] = HASHES) -> Iterator[tuple[str, Keys]]:
     """(kind, keys) of the entries of a list, a block at a time; `seen` is told all bytes as they are read.
+
+    `hashes`: the kinds of hashes that can be looked for, by their number of hex digits.
 
     Raises UserError naming the list and the line that is none of the kinds, or that would remove all below a public suffix.
     """
     before = 0  # lines of the blocks so far
     for block in _blocks(path, seen):
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
-        plain, rest = _hashes(block, ends)
+        plain, rest = _hashes(block, ends, hashes)
         yield from plain
-        yield from _others(path, block, ends, rest, before)
+        yield from _others(path, _lines(block, ends, rest), before, hashes)
         before += len(ends)
 
 
@@ -60,14 +63,14 @@ def _blocks(path: str, seen: Callable[[bytes], object]) -> Iterator[bytes]:
         yield held + b"\n"
 
 
-def _hashes(block: bytes, ends: "np.ndarray") -> tuple[list[tuple[str, Keys]], "np.ndarray"]:
+def _hashes(block: bytes, ends: "np.ndarray", hashes: Mapping[int, str]) -> tuple[list[tuple[str, Keys]], "np.ndarray"]:
     """The lines that are a hash and nothing else, as keys by kind; and the numbers of the others."""
     data = np.frombuffer(block, np.uint8)
     starts = np.concatenate([[0], ends[:-1] + 1])
     sizes = ends - starts
     sizes -= (sizes > 0) & (data[ends - 1] == ord("\r"))
     other, found = sizes > 0, []
-    for size, kind in HASHES.items():
+    for size, kind in hashes.items():
         rows = np.flatnonzero(sizes == size)
         if not len(rows):
             continue
@@ -75,36 +78,47 @@ def _hashes(block: bytes, ends: "np.ndarray") -> tuple[list[tuple[str, Keys]], "
         good = (digits != _NO_DIGIT).all(axis=1)
         other[rows[good]] = False
         half = digits[good, : 2 * KEY_BYTES]
-        packed = np.ascontiguousarray(half[:, 0::2] << 4 | half[:, 1::2])  # (good rows, 16) uint8
+        packed = np.zeros((len(half), KEY_BYTES), np.uint8)
+        packed[:, : half.shape[1] // 2] = half[:, 0::2] << 4 | half[:, 1::2]
         found.append((kind, packed.view(">u8").astype(np.uint64)))
     return found, np.flatnonzero(other)
 
 
-def _others(path: str, block: bytes, ends: "np.ndarray", rows: "np.ndarray", before: int) -> Iterator[tuple[str, Keys]]:
-    """The lines of those numbers, read one by one."""
+def _lines(block: bytes, ends: "np.ndarray", rows: "np.ndarray") -> Iterator[tuple[int, bytes]]:
+    """The lines of those numbers, each with its number from 1."""
+    for row in rows.tolist():
+        yield row + 1, block[int(ends[row - 1]) + 1 if row else 0 : int(ends[row])]
+
+
+def _others(path: str, lines: Iterable[tuple[int, bytes]], before: int, hashes: Mapping[int, str]) -> Iterator[tuple[str, Keys]]:
+    """Lines, `before` others being ahead of them, read one by one."""
     hexes: dict[str, list[str]] = defaultdict(list)
     texts: dict[str, list[str]] = defaultdict(list)
-    for row in rows.tolist():
-        start = int(ends[row - 1]) + 1 if row else 0
-        line = block[start : int(ends[row])]
+    for number, line in lines:
         try:
             entry = _COMMENT.sub("", line.decode()).strip()
             if not entry:
                 continue
-            kind, value = _read(entry)
+            kind, value = _read(entry, hashes)
         except UnicodeDecodeError as error:
-            raise UserError(f"{path}:{before + row + 1}: not a text file in UTF-8; save it as UTF-8") from error
+            raise UserError(f"{path}:{before + number}: not a text file in UTF-8; save it as UTF-8") from error
         except UserError as error:
-            raise UserError(f"{path}:{before + row + 1}: {entry[:_LONGEST_SHOWN]!r} {error}") from error
-        (hexes if kind in HASHES.values() else texts)[kind].append(value)
+            raise UserError(f"{path}:{before + number}: {entry[:_LONGEST_SHOWN]!r} {error}") from error
+        (hexes if kind in hashes.values() else texts)[kind].append(value)
     yield from ((kind, keys_of_hex(values)) for kind, values in hexes.items())
     yield from ((kind, keys_of_texts(values)) for kind, values in texts.items())
 
 
-def _read(entry: str) -> tuple[str, str]:
+def _read(entry: str, hashes: Mapping[int, str]) -> tuple[str, str]:
     """Kind and value of an entry. Raises UserError saying what is wrong with it."""
-    if len(entry) in HASHES and _HEX.fullmatch(entry):
-        return HASHES[len(entry)], entry
+    if _HEX.fullmatch(entry):
+        if len(entry) in hashes:
+            return hashes[len(entry)], entry
+        if len(entry) in PERCEPTUAL:
+            raise UserError(
+                "is a perceptual hash, which no image is compared with here; "
+                "keep such entries in a list of their own, for `webpairs revise`"
+            )
     if "://" in entry:
         url = normalise(entry)
         if url is None:

@@ -31,22 +31,35 @@ class Table:
 
     def contains(self, kind: str, keys: Keys) -> Any:
         """(n,) bool: which of the keys, (n, 2) uint64, stand among those of that kind. Exact: both halves are compared."""
-        found = np.zeros(len(keys), bool)
         if kind not in self._halves:
-            return found
-        high, low = self._halves[kind]
-        order = np.argsort(keys[:, 0])  # neighbours look at the same pages
-        sought = keys[order]
-        at = np.searchsorted(high, sought[:, 0])
-        left = np.arange(len(keys))
-        while len(left):  # once, but where two keys have the same high half
-            left = left[at[left] < len(high)]
-            left = left[high[at[left]] == sought[left, 0]]
-            hit = low[at[left]] == sought[left, 1]
-            found[order[left[hit]]] = True
-            left = left[~hit]
-            at[left] += 1
-        return found
+            return np.zeros(len(keys), bool)
+        return stand_among(keys, *self._halves[kind])
+
+    def keys(self, kind: str) -> tuple[Any, Any]:
+        """The sorted keys of that kind, mapped from disk: high and low halves, (n,) uint64 each."""
+        return self._halves.get(kind, (np.empty(0, np.uint64), np.empty(0, np.uint64)))
+
+    @property
+    def entries(self) -> int:
+        """How many keys there are, of all kinds."""
+        return sum(len(high) for high, _ in self._halves.values())
+
+
+def stand_among(keys: Keys, high: Any, low: Any) -> Any:
+    """(n,) bool: which keys, (n, 2) uint64, are among those whose halves, (m,) uint64 each, are sorted by high, then low."""
+    found = np.zeros(len(keys), bool)
+    order = np.argsort(keys[:, 0])  # neighbours look at the same pages
+    sought = keys[order]
+    at = np.searchsorted(high, sought[:, 0])
+    left = np.arange(len(keys))
+    while len(left):  # once, but where two keys have the same high half
+        left = left[at[left] < len(high)]
+        left = left[high[at[left]] == sought[left, 0]]
+        hit = low[at[left]] == sought[left, 1]
+        found[order[left[hit]]] = True
+        left = left[~hit]
+        at[left] += 1
+    return found
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Compiled code of revise: the comparison of perceptual hashes."""
