@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
 # PROCESSES: in how many the tests run; many of them start processes of their own.
 PYTHON ?= python3
-PROCESSES ?= 2
+PROCESSES ?= $(shell n=$$(nproc); [ $$n -lt 4 ] && echo $$n || echo 4)
 BIN := .venv/bin
 SOURCES := $(shell find schemas filters pipeline jobs recipes -type f -not -name '*.pyc')
 

@@ -104,8 +104,8 @@ def _unexpected(error: Exception) -> str:
         return f"{error.name}: this Python package is needed and not installed here; install webpairs with it"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}; check that path"
-    if type(error).__module__.split(".")[0] in _STORAGE:
-        return f"{error}; check the address and the credentials of the object store"
+    if any(type(each).__module__.split(".")[0] in _STORAGE for each in (error, error.__cause__)):
+        return f"{error}; check the address and the credentials of the object store, or wait until it is well"
     return f"unexpected {type(error).__name__}: {error}; WEBPAIRS_TRACEBACK=1 before the command shows where it came from"
 
 

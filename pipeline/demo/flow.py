@@ -34,6 +34,8 @@ from pipeline.pool import run as pool
 from pipeline.rank import RankConfig
 from pipeline.rank import run as rank
 from pipeline.rank.running import train_and_evaluate
+from pipeline.release import ReleaseConfig
+from pipeline.release import run as release
 from pipeline.report import ReportConfig
 from pipeline.report import run as report
 from pipeline.score import ScoreConfig
@@ -69,6 +71,7 @@ class Layout:
         self.subsets = io.join(root, "5_subsets")
         self.models = io.join(root, "6_models")
         self.ranking = io.join(root, "7_ranking")
+        self.release = io.join(root, "release")
 
 
 def run_demo(config: "DemoConfig") -> None:
@@ -88,6 +91,7 @@ def run_demo(config: "DemoConfig") -> None:
     _say(rank(RankConfig(models=at.models, out=at.ranking)))
     agreements = write_truth_of_filters(at.scores, at.ranking, web.truth, subsets)
     report(ReportConfig(root=config.root))
+    _say(release(ReleaseConfig(root=config.root, out=at.release, name="webpairs-demo", workers=config.workers)))
     print(f"\nWhat the generator knows of each filter's choice\n\n{truth_table(agreements)}")
     print(f"\nThe ranking: percent, average over tasks; all of it in {io.join(at.ranking, 'ranking.md')}\n")
     print(ranking_table(io.join(at.ranking, "ranking.parquet")))

@@ -33,14 +33,14 @@ _NOT_FOUND = Response(status=404, headers=(("Content-Type", "text/plain"),), bod
 
 
 class ProxyServer:
-    """Serves a lookup on 127.0.0.1 from a thread of its own, from __enter__ to __exit__.
+    """Serves a lookup on 127.0.0.1, or another address of this machine, from a thread of its own, from __enter__ to __exit__.
 
     `port` 0 takes a free one; `requests` counts what was answered. A lookup that raises answers 500.
     """
 
-    def __init__(self, lookup: Lookup, port: int = 0) -> None:
+    def __init__(self, lookup: Lookup, port: int = 0, host: str = "127.0.0.1") -> None:
         self._lookup = lookup
-        self._port = port
+        self._host, self._port = host, port
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="demo-proxy", daemon=True)
@@ -61,7 +61,7 @@ class ProxyServer:
     @property
     def proxy_url(self) -> str:
         """What a client takes as its proxy, e.g. http://127.0.0.1:40123."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     def _run(self) -> None:
         try:
@@ -72,7 +72,7 @@ class ProxyServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        with socket.create_server(("127.0.0.1", self._port), backlog=512) as listener:
+        with socket.create_server((self._host, self._port), backlog=512) as listener:
             listener.setblocking(False)
             self._port = listener.getsockname()[1]
             self._loop.add_reader(listener, self._accept, listener)
