@@ -26,9 +26,14 @@ docs: .venv/develops ## what is generated under docs/
 	$(BIN)/python -m schemas.docs > docs/schemas.md
 	$(BIN)/python -m filters.docs > docs/filters.md
 	$(BIN)/python -m pipeline.download.docs
+	$(BIN)/python -m pipeline.plan.docs
 
 dist/webpairs.zip: .venv/runs $(SOURCES) ## the code as a zip for spark-submit --py-files
 	$(BIN)/python -m jobs.package $@
+
+dist/environment.pex: .venv/runs ## the Python packages that executors import, as one file for spark-submit --files
+	$(BIN)/pip install -q -c constraints.txt -e '.[package,s3]'
+	$(BIN)/python -m jobs.environment $@
 
 clean: ## remove what the targets made
 	rm -rf .venv dist demo build
@@ -42,7 +47,7 @@ clean: ## remove what the targets made
 	touch $@
 
 .venv/develops: .venv/runs
-	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,open_clip,tensorboard,s3,notebook,test,lint]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[java,cpu,img2dataset,open_clip,tensorboard,s3,package,notebook,test,lint]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps clip-benchmark # its metrics only, without its dozen dependencies
 	touch $@
 

@@ -128,8 +128,10 @@ def _differences(flow: Flow, local: Flow) -> list[str]:
 
 def _row(stage: str, cost: JobCost, flow: Flow) -> dict[str, Any]:
     folder = flow.folder(stage)
-    rows = subset_rows(io.join(folder, SUBSET)) if stage == "filter" else counts(folder).get("rows_out", 0)
-    return {"stage": stage, "rows": rows, **asdict(cost)}
+    if stage == "filter":
+        return {"stage": stage, "rows": subset_rows(io.join(folder, SUBSET)), **asdict(cost)}
+    counted = counts(folder)
+    return {"stage": stage, "rows": counted.get("rows_out", counted.get("rows", 0)), **asdict(cost)}
 
 
 def _faults(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:

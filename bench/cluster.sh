@@ -5,9 +5,5 @@
 set -eu
 export OMP_NUM_THREADS=1 # a core for each executor, and for the commands beside them
 cd "$(dirname "$0")/.."
-make -s .venv/develops dist/webpairs.zip
-if [ ! dist/environment.pex -nt .venv/develops ]; then
-    .venv/bin/pip install -q -c constraints.txt pex
-    .venv/bin/python -m jobs.environment dist/environment.pex
-fi
+make -s .venv/develops dist/webpairs.zip dist/environment.pex
 exec .venv/bin/python -m bench.cluster "$@"
