@@ -169,7 +169,7 @@ def _report(
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench/cluster.sh", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.cluster", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=_PAIRS, help=f"image links of the generated web (default: {_PAIRS})")
     parser.add_argument("--loopback", action="store_true", help="no namespaces: Workers at addresses of loopback")
     parser.add_argument("--own-python", action="store_true", help="with --loopback: executors run this Python, nothing is packed")

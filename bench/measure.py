@@ -50,11 +50,11 @@ def ratio(above: Sequence[Mapping[str, Any]], below: Sequence[Mapping[str, Any]]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with the same keys as a Markdown table, the keys as its head; numbers stand to the right."""
+    """Rows as a Markdown table, the first one's keys as its head; numbers stand to the right, – where a row has none."""
     if not rows:
         return ""
     names = list(rows[0])
-    cells = [names, *([cell(row[name]) for name in names] for row in rows)]
+    cells = [names, *([cell(row.get(name, "–")) for name in names] for row in rows)]
     widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(names))]
     right = [isinstance(rows[0][name], int | float) for name in names]
     lines = [

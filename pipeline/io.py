@@ -95,6 +95,8 @@ def make_folder(path: str) -> None:
     """Make a folder and its parents; nothing happens where it stands already."""
     fs, name = url_to_fs(path)
     with writing(path):
+        if path.startswith(("http://", "https://")):
+            raise NotImplementedError  # fsspec's own does nothing there, and says nothing
         fs.makedirs(name, exist_ok=True)
 
 
@@ -197,6 +199,28 @@ def sizes(folder: str) -> dict[str, int]:
     fs, name = url_to_fs(folder)
     files = [entry for entry in fs.ls(name, detail=True) if entry["type"] == "file" and _is_data(entry["name"])]
     return {entry["name"].rsplit("/", 1)[-1]: int(entry["size"] or 0) for entry in files}
+
+
+def visible_names(folder: str) -> list[str]:
+    """Of what is directly in a folder the names that do not begin with _ or a dot, sorted; none where there is no folder."""
+    fs, name = url_to_fs(folder)
+    paths = fs.ls(name, detail=False) if fs.isdir(name) else []
+    return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths if _is_data(path))
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path names that folder or something below it, through links and spellings."""
+    if is_local(path) and is_local(folder):
+        place = os.path.realpath(url_to_fs(folder)[1])
+        return os.path.commonpath([os.path.realpath(url_to_fs(path)[1]), place]) == place
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def names_below(folder: str) -> list[str]:
+    """The files in a folder and all folders in it, as names relative to it, sorted; hidden ones, too."""
+    fs, name = url_to_fs(folder)
+    start = len(name.rstrip("/")) + 1
+    return sorted(path[start:] for path in fs.find(name))
 
 
 def absolute(path: str) -> str:

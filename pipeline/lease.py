@@ -151,6 +151,7 @@ def held(stage: str, out: str, share: Share | None = None) -> Iterator[Claim]:
     if lease is not None and lease.pid == os.getpid():
         yield lease.claim
         return
+    io.make_folder(out)  # a place that cannot be written to is told as such
     lease = _HELD[path] = _acquired(stage, out, path, "all" if share is None else str(share))
     try:
         yield lease.claim

@@ -58,7 +58,7 @@ def every_figure() -> list[Figure]:
 
 def _notes(config: PlanConfig, costs: dict[str, StageCost]) -> Iterator[str]:
     if config.wats is None and config.pairs is not None:
-        wats = config.pairs / (config.pool_share * config.candidates_per_wat)
+        wats = max(config.pairs / (config.pool_share * config.candidates_per_wat), 1)
         yield f"So many pairs come of about {wats:,.0f} WATs; what extract and pool cost, `--wats {wats:.0f}` says."
     else:
         yield f"pool: --partitions {costs['pool'].parts:.0f} makes files of a million rows."

@@ -65,6 +65,8 @@ def source_of(config: PullConfig) -> Source:
         return Web(url or config.url, connections=config.workers, timeout_s=config.timeout_s, token=secret)
     if io.is_same(config.url, config.out):
         raise UsageError(f"{config.out}: is the release that is to be pulled; give another DIR")
+    if io.is_inside(config.out, config.url):
+        raise UsageError(f"{config.out}: is inside of the release that is to be pulled; give another DIR")
     return Stored(config.url)
 
 

@@ -78,11 +78,25 @@ def without_local_paths(value: Any, root: str) -> Any:
     return value
 
 
+def _without_names_of_lists(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config in which removal lists are told by their sha256 alone: a list's name may say who asked for something."""
+    lists = config.get("remove")
+    if not isinstance(lists, list | tuple):
+        return dict(config)
+    return {**config, "remove": [_digest_of(str(each)) for each in lists]}
+
+
+def _digest_of(told: str) -> str:
+    found = _DIGEST.search(told)
+    return found[0].strip() if found else "a list"
+
+
 def _told(manifest: Manifest, root: str) -> dict[str, Any]:
     statuses = [report.status for report in manifest.inputs]
+    config = _without_names_of_lists({name: value for name, value in manifest.config.items() if name != "stage"})
     return {
         "stage": manifest.stage,
-        "config": without_local_paths({name: value for name, value in manifest.config.items() if name != "stage"}, root),
+        "config": without_local_paths(config, root),
         "config_hash": manifest.config_hash,
         "counts": dict(sorted(manifest.counts.items())),
         "inputs": {status: statuses.count(status) for status in ("ok", "partial", "failed") if status in statuses},

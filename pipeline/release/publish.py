@@ -5,12 +5,12 @@ someone will upload the folder as it is.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import io
-from pipeline.manifest import InputReport, Manifest, PartReport
+from pipeline.manifest import CONFIG_NAME, InputReport, Manifest, PartReport
 from pipeline.release import ReleaseConfig
 from pipeline.release.census import census_of
 from pipeline.release.documents import write_documents
@@ -61,9 +61,13 @@ def publish_release(config: ReleaseConfig, spark: Any = None) -> Manifest:
 
 
 def _require_apart(config: ReleaseConfig) -> None:
+    """Raises UserError where the release would stand on what somebody else keeps: it replaces files, and removes old subsets."""
     for name in (config.root, *(io.join(config.root, each) for each in ("2_pool", "3_shards", "4_scores", "5_subsets"))):
         if io.is_same(config.out, name):
             raise UserError(f"--out {config.out}: is the data root or a folder of its stages; give a folder of its own")
+    data = io.join(config.out, DATA)  # its folder alone may be what a killed run left
+    if not io.exists(io.join(data, CONFIG_NAME)) and (io.visible_names(data) or set(io.visible_names(config.out)) - {DATA}):
+        raise UserError(f"--out {config.out}: not empty, and no release that this command began; give a folder of its own")
 
 
 def _make(config: ReleaseConfig, spark: Any, source: Source, data: str) -> tuple[Survey, int, dict[str, Any]]:
@@ -95,8 +99,15 @@ def _surveyed(data: str, survey: Survey) -> list[int]:
 def _missing(data: str, survey: Survey | None) -> list[int]:
     if survey is None:
         return []
-    done = done_parts(data, [Part(name=part_name(number)) for number in range(survey.files)])
+    reports = done_parts(data, [Part(name=part_name(number)) for number in range(survey.files)])
+    sizes = io.sizes(data) if reports else {}
+    done = {name for name, report in reports.items() if _is_whole(report, sizes)}
     return [number for number in range(survey.files) if part_name(number) not in done]
+
+
+def _is_whole(report: PartReport, sizes: Mapping[str, int]) -> bool:
+    """Whether a part's files have the bytes that were written: SHA256SUMS would name a cut one as it should be."""
+    return all(sizes.get(name) == told["bytes"] for name, told in report.facts["_files"].items())
 
 
 def _job(config: ReleaseConfig, source: Source, survey: Survey, data: str) -> Job:

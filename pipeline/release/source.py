@@ -83,7 +83,7 @@ class _Looked:
     file: MetadataFile
     sidecar: str
     rows: int
-    own: dict[str, pa.Field]  # those with a value, of the parquet and those beside it
+    own: dict[str, pa.Field]  # of the parquet those with a value, of those beside it all: what was looked for and not found, too
     has: tuple[str, ...]  # all of them
     carried: dict[str, pa.Field]
 
@@ -93,26 +93,26 @@ def _look(file: MetadataFile, sidecar: str) -> _Looked:
     has: dict[str, None] = {}
     rows = 0
     for place, path in enumerate((file.path, *file.beside)):
-        fields, names, count = _footer(path)
+        valued, every, count = _footer(path)
         rows = count if place == 0 else rows
-        own |= {name: field for name, field in fields.items() if name not in has}
-        has |= dict.fromkeys(names)
+        own |= {name: field for name, field in (every if place else valued).items() if name not in has}
+        has |= dict.fromkeys(every)
     carried = {}
     if sidecar:
-        fields, names, _ = _footer(sidecar)
-        if ("key" in names and "key" in has) or ("uid" in names and "uid" in has):
-            carried = {name: field for name, field in fields.items() if name in _CARRIED}
+        valued, every, _ = _footer(sidecar)
+        if ("key" in every and "key" in has) or ("uid" in every and "uid" in has):
+            carried = {name: field for name, field in valued.items() if name in _CARRIED}
     return _Looked(file=file, sidecar=sidecar, rows=rows, own=own, has=tuple(has), carried=carried)
 
 
-def _footer(path: str) -> tuple[dict[str, pa.Field], list[str], int]:
-    """Of a parquet file the fields that have a value in some row, all names, and the number of rows."""
+def _footer(path: str) -> tuple[dict[str, pa.Field], dict[str, pa.Field], int]:
+    """Of a parquet file the fields that have a value in some row, all fields, and the number of rows."""
     try:
         with io.open_read(path) as source:
             parquet = pq.ParquetFile(source)
             schema, rows = parquet.schema_arrow, int(parquet.metadata.num_rows)
-            fields = {field.name: field for field in schema if _has_value(parquet, field, rows)}
-            return fields, list(schema.names), rows
+            every = {field.name: field for field in schema}
+            return {name: field for name, field in every.items() if _has_value(parquet, field, rows)}, every, rows
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: damaged parquet file ({error}); download or make it again") from error
 
@@ -155,7 +155,7 @@ def _tell_hidden(first: _Looked) -> None:
 
 
 def _columns(looked: Sequence[_Looked]) -> dict[str, pa.Field]:
-    """The columns that have a value anywhere, in order of appearance: what metadata has goes before what sidecars have."""
+    """The columns to release, in order of appearance: what metadata has goes before what sidecars have."""
     found: dict[str, pa.Field] = {}
     for each in looked:
         found = {**each.own, **found} if not found else {**found, **{n: f for n, f in each.own.items() if n not in found}}

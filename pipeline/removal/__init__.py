@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.addresses import host_of, normalise
+from pipeline.hosts import ascii_host
 from pipeline.nearby import near
 from pipeline.removal.compile import compile_lists
 from pipeline.removal.keys import (
@@ -84,6 +85,10 @@ class Removal:
         """(n,) bool: which of these addresses are listed, or below a listed domain."""
         return _by_url(self.table(), (), urls) | _by_domain(self.table(), (), urls)
 
+    def hosts(self, hosts: Sequence[str]) -> Any:
+        """(n,) bool: which of these hosts are listed, or below a listed domain."""
+        return _by_host(self.table(), [ascii_host(host) or "" for host in hosts])
+
     def table(self) -> Table:
         """The compiled lists. Raises UserError where they cannot be had."""
         return table_at(near(self.path))
@@ -134,10 +139,13 @@ def _by_url(table: Table, _uids: Sequence[str], urls: Sequence[str]) -> Any:
 
 
 def _by_domain(table: Table, _uids: Sequence[str], urls: Sequence[str]) -> Any:
-    """Whether the host, or a domain above it, is listed; asked once per host."""
+    return _by_host(table, [host_of(url) or "" for url in urls]) if table.has("domain") else np.zeros(len(urls), bool)
+
+
+def _by_host(table: Table, hosts: Sequence[str]) -> Any:
+    """Whether a host, or a domain above it, is listed; asked once per host."""
     if not table.has("domain"):
-        return np.zeros(len(urls), bool)
-    hosts = [host_of(url) or "" for url in urls]
+        return np.zeros(len(hosts), bool)
     names = [(host, name) for host in dict.fromkeys(hosts) for name in _above(host)]
     listed = table.contains("domain", keys_of_texts(name for _, name in names))
     covered = {host for (host, _), hit in zip(names, listed.tolist(), strict=True) if hit}

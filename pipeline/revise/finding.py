@@ -39,6 +39,7 @@ def found_rows(what: "Given", work: str, by_shards: pa.Table | None) -> tuple[pa
 
     Raises UserError where a file is not what SHA256SUMS says, or where images are to be compared and nothing is known of them.
     """
+    require_addresses(what)
     require_images(what)
     also = Gone() if by_shards is None else _shard_gone(what, by_shards)
     told = "" if by_shards is None else hash_of({"uids": by_shards.to_pydict()})
@@ -79,6 +80,24 @@ def require_images(what: "Given") -> None:
             raise UserError(
                 f"{what.old.path(name)}: no column phash to compare perceptual hashes with; revise without that list, "
                 "or publish a release of scored pairs"
+            )
+
+
+def require_addresses(what: "Given") -> None:
+    """Raises UserError for lists of URLs or domains where rows have no address to compare: they would pass for searched."""
+    if not what.listed.has("url", "domain"):
+        return
+    wanted = ("url", *["page_url"] * what.listed.pages)
+    for path in map(what.old.path, what.old.release.data):
+        try:
+            there = columns_of(path)
+        except UserError:  # whoever reads its rows tells of it
+            continue
+        if missing := [name for name in wanted if name not in there]:
+            otherwise = ", or leave out --pages" if missing[0] == "page_url" else ""
+            raise UserError(
+                f"{path}: no column {missing[0]} to compare URLs and domains with; pull that column, too{otherwise}, "
+                "or revise without those lists"
             )
 
 

@@ -57,6 +57,7 @@ class Listed:
         """Of the columns that are there, those that must be read, uid ahead."""
         wanted = ["uid"]
         wanted += ["url"] * self.has("url", "domain", *HASHES.values())
+        wanted += ["domain"] * self.has("domain")
         wanted += [name for kind, names in CONTENT_COLUMNS.items() if self.has(kind) for name in names]
         wanted += ["phash"] * self.has("phash")
         wanted += ["page_url"] * (self.pages and self.has("url", "domain"))
@@ -83,6 +84,8 @@ class Listed:
         table, names = removal.table(), rows.schema.names
         uids = _texts(rows, "uid") if table.has("md5") else [""] * len(rows)
         codes: np.ndarray = removal.reasons(uids, _texts(rows, "url"))
+        if table.has("domain") and "domain" in names:
+            _mark(codes, np.flatnonzero(_of_domains(removal, rows["domain"])), "domain")
         for kind, columns in CONTENT_COLUMNS.items():
             for name in columns if table.has(kind) else ():
                 if name in names:
@@ -106,6 +109,14 @@ def hex_keys(column: pa.Array, digits: int) -> tuple[np.ndarray, np.ndarray]:
     found = pc.utf8_slice_codeunits(texts.filter(fits), 0, _KEY_DIGITS)
     keys = uid_rows(pc.binary_join_element_wise(found, "0" * max(0, _KEY_DIGITS - digits), ""))
     return np.flatnonzero(fits.to_numpy(zero_copy_only=False)), np.stack([keys["f0"], keys["f1"]], axis=1)
+
+
+def _of_domains(removal: Removal, domains: pa.Array) -> np.ndarray:
+    """(n,) bool: which rows' column `domain` is listed, or below what is. It speaks for URLs that cannot be taken apart."""
+    coded = domains.cast(pa.string()).dictionary_encode()
+    listed = removal.hosts([name or "" for name in coded.dictionary.to_pylist()])
+    places = pc.fill_null(coded.indices, len(listed)).to_numpy(zero_copy_only=False)
+    return np.asarray(np.append(listed, False)[places], bool)
 
 
 def _mark(codes: np.ndarray, places: np.ndarray, reason: str) -> None:

@@ -106,6 +106,8 @@ def _next(what: Given) -> tuple[Counts, dict[str, Any], Gone, int]:
     out, old = str(what.config.out), what.old
     if io.is_same(out, old.folder):
         raise UsageError(f"--out {out}: is the release itself; give another folder, so that nothing is overwritten")
+    if io.is_inside(out, old.folder):
+        raise UsageError(f"--out {out}: is inside of the release; give a folder of its own, which is published apart from it")
     work = io.join(out, WORK)
     require_place(out, work, old, what.recorded)
     with held("revise", work):

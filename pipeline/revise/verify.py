@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipeline import io
+from pipeline.lease import FOLDER as RUNNING
 from pipeline.ledger import reports_of
-from pipeline.manifest import InputReport, Manifest, PartReport
+from pipeline.manifest import PARTS_FOLDER, InputReport, Manifest, PartReport
 from pipeline.nearby import sha256_of
-from pipeline.release.layout import DATA, DESCRIPTION, LEDGER, SUBSETS, SUMS
-from pipeline.revise.finding import not_compared, require_images
+from pipeline.release.layout import DESCRIPTION, SUMS
+from pipeline.revise.finding import not_compared, require_addresses, require_images
 from pipeline.revise.gone import Gone
 from pipeline.revise.ledger import ledger_name, ledger_names, read_ledger
 from pipeline.revise.listed import REASONS, Listed, without_images
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pipeline.revise.revising import Given
 
 _MOST_NAMED = 50
+_ACCOUNTS, _OF_ACCOUNTS = (PARTS_FOLDER, RUNNING), (".json", ".jsonl", ".lock")
 _REMAINS, _BY_LEDGER = "remains_by_", "ledger"
 
 
@@ -58,6 +60,7 @@ def verify(what: "Given") -> Manifest:
     from pipeline.revise.revising import by_ledgers
 
     run, old, found = what.run, what.old, Findings()
+    require_addresses(what)
     require_images(what)
     _files(old, found)
     names = _ledgers(old, found)
@@ -102,14 +105,22 @@ def _files(old: Old, found: Findings) -> None:
             found.wrong.append(f"{name}: is not there, but in {SUMS}")
         elif path not in data and sha256_of(path) != expected:
             found.wrong.append(f"{name}: not as {SUMS} has it")
-    for folder in (DATA, SUBSETS, LEDGER):
-        place = old.path(folder)
-        there = io.sizes(place) if io.exists(place) else {}
-        found.wrong += [f"{folder}/{name}: is not in {SUMS}" for name in there if f"{folder}/{name}" not in old.sums]
+    found.wrong += [f"{name}: is not in {SUMS}" for name in io.names_below(old.folder) if not _is_known(name, old)]
     if DESCRIPTION not in old.sums:
         found.wrong.append(f"{DESCRIPTION}: is not in {SUMS}")
     if sum(old.release.data.values()) != old.release.rows:
         found.wrong.append(f"{DESCRIPTION}: its files have {sum(old.release.data.values()):,} rows, it says {old.release.rows:,}")
+
+
+def _is_known(name: str, old: Old) -> bool:
+    """Whether a file is the release's, or an account that a stage keeps. Who uploads the folder uploads all that is in it."""
+    if name == SUMS or name in old.sums:
+        return True
+    *folders, last = name.split("/")
+    if any(each.startswith(".") for each in (*folders, last)):
+        return True
+    accounts = any(each in _ACCOUNTS for each in folders) or last.startswith("_")
+    return accounts and last.endswith(_OF_ACCOUNTS)
 
 
 def _ledgers(old: Old, found: Findings) -> list[str]:

@@ -104,6 +104,10 @@ def test_a_pool_alone_begins_with_download_and_says_of_how_many_wats_it_comes():
     assert "1,000 WATs" in plan.notes[0]
 
 
+def test_few_pairs_come_of_one_wat_at_least_which_is_what_the_option_takes():
+    assert any("`--wats 1`" in note for note in planned(PlanConfig(pairs=1)).notes)
+
+
 def test_pairs_and_wats_together_take_the_pool_s_size_from_the_pairs():
     plan = planned(PlanConfig(wats=100, pairs=1e6))
     assert plan.stages[1].rows_in == 2.5e6

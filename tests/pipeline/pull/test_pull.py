@@ -142,6 +142,8 @@ def test_from_a_folder_and_never_onto_itself(pulled, release, same_as, tmp_path)
     assert same_as(tmp_path / "second")
     with pytest.raises(UsageError, match="is the release that is to be pulled"):
         pulled(url=str(release), out=str(release))
+    with pytest.raises(UsageError, match="is inside of the release that is to be pulled"):
+        pulled(url=str(release), out=str(release / "copies/1"))
 
 
 def test_from_a_cdn_that_the_server_redirects_to(pulled, server, release, same_as, tmp_path):

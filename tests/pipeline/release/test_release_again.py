@@ -160,3 +160,28 @@ def test_a_run_killed_on_its_way_is_taken_up_where_it_stopped(tmp_path):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     ran = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path / "out", check=False)
     assert ran.returncode == 0
+
+
+@pytest.mark.parametrize("there", ["README.md", "data/00000.parquet", "subsets/mine.json"])
+def test_a_folder_that_holds_something_else_is_left_as_it_is(tmp_path, there):
+    root, precious = make_root(tmp_path / "root", PAIRS), tmp_path / "out" / there
+    precious.parent.mkdir(parents=True)
+    precious.write_text("precious")
+    with pytest.raises(UserError, match="not empty, and no release that this command began"):
+        run(config_of(root, tmp_path / "out"))
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [precious]
+    assert precious.read_text() == "precious"
+
+
+def test_a_run_that_was_killed_before_it_wrote_anything_is_no_obstacle(tmp_path):
+    (tmp_path / "out/data/_running").mkdir(parents=True)
+    run(config_of(make_root(tmp_path / "root", PAIRS), tmp_path / "out"))
+
+
+def test_a_file_that_was_cut_since_is_made_again(tmp_path):
+    root, out = make_root(tmp_path / "root", PAIRS, arrays=True), tmp_path / "out"
+    run(config_of(root, out, embeddings=("all",)))
+    before = contents(out)
+    (out / "data/00000.npz").write_bytes(before["data/00000.npz"][:-1])
+    run(config_of(root, out, embeddings=("all",)))
+    assert contents(out) == before

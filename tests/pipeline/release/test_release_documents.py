@@ -55,10 +55,12 @@ def test_the_funnel_goes_from_links_to_released_rows_with_every_counted_drop(tmp
 
 def test_the_datasheet_has_every_parameter_of_every_stage_and_marks_what_a_person_must_answer(tmp_path):
     root = make_root(tmp_path / "root", PAIRS)
-    write_manifest(root, "2_pool", "pool", {"seed": 7, "remove": ["list.txt"], "nested": {"inner": True}}, rows_in=1, rows_out=1)
+    write_manifest(
+        root, "2_pool", "pool", {"seed": 7, "remove": ["list.txt sha256:ab12"], "nested": {"inner": True}}, rows_in=1, rows_out=1
+    )
     run(config_of(root, tmp_path / "out"))
     text = (tmp_path / "out/DATASHEET.md").read_text()
-    assert all(line in text for line in ("| `seed` | `7` |", '| `remove` | `["list.txt"]` |', "| `nested.inner` | `true` |"))
+    assert all(line in text for line in ("| `seed` | `7` |", '| `remove` | `["sha256:ab12"]` |', "| `nested.inner` | `true` |"))
     assert text.count("o be answered by the publisher") >= 5
     assert "Versions: python 3.11.0, webpairs 0.1.0." in text
 
@@ -213,3 +215,14 @@ def test_a_relative_root_leaves_no_trace_of_where_it_is(tmp_path, monkeypatch):
     assert stages["3_shards"]["config"]["pool"] == "2_pool"
     everything = [path for path in Path("out").rglob("*") if path.is_file()]
     assert [path for path in everything if str(tmp_path).encode() in path.read_bytes()] == []
+
+
+def test_a_removal_list_is_told_by_its_hash_for_its_name_may_say_who_asked(tmp_path):
+    root = make_root(tmp_path / "root", PAIRS)
+    lists = ["asked-by-jane-doe.txt sha256:ab12", "/home/me/jane-doe.txt"]
+    for folder in ("2_pool", "3_shards"):
+        write_manifest(root, folder, folder[2:], {"remove": lists}, rows_in=1, rows_out=1)
+    run(config_of(root, tmp_path / "out"))
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"jane" in path.read_bytes()]
+    stages = json.loads((tmp_path / "out/release.json").read_text())["stages"]
+    assert stages["2_pool"]["config"]["remove"] == ["sha256:ab12", "a list"]

@@ -49,7 +49,8 @@ def test_columns_stand_in_the_declared_order_and_those_without_a_value_are_left_
     run(config_of(make_root(tmp_path / "root", PAIRS), tmp_path / "out"))
     schema = pq.read_schema(tmp_path / "out/data/00000.parquet")
     assert schema.names == [name for name in RELEASES.names if name in schema.names]
-    assert {"clip_l14_similarity_score", "face_bboxes", "dup_of", "license_url", "tdm_reserved"}.isdisjoint(schema.names)
+    assert {"clip_l14_similarity_score", "face_bboxes", "license_url", "tdm_reserved"}.isdisjoint(schema.names)
+    assert {"dup_of", "exact_dup_of"} <= set(schema.names)  # looked for, and none found
     assert all(schema.field(name).equals(RELEASES.field(name), check_metadata=True) for name in schema.names)
 
 

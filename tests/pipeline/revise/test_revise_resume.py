@@ -136,3 +136,6 @@ def test_options_that_make_no_sense_are_refused(options, said):
 def test_the_release_itself_is_no_place_for_the_next(tmp_path, release):
     with pytest.raises(UsageError, match="is the release itself"):
         run(ReviseConfig(release=str(release), out=f"{release}/../one", remove=lists(tmp_path, ENTRIES)))
+    with pytest.raises(UsageError, match="is inside of the release"):
+        revised(release, release / "revisions/2", ["site000.example"], folder=tmp_path)
+    assert not (release / "revisions").exists()

@@ -1,6 +1,7 @@
 """What --verify proves: each remnant, wherever it is planted, and each file that is not what it should be, is found."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -162,3 +163,37 @@ def test_a_revision_of_another_release_is_no_child_of_this_one(new, tmp_path, ca
     with pytest.raises(UserError, match="findings"):
         verified(new, folder=tmp_path, parent=str(other))
     assert "names another parent" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("column", "pages"), [("url", False), ("page_url", True)])
+def test_a_copy_without_addresses_is_not_called_clean_of_urls_and_domains(tmp_path, old, column, pages):
+    for path in (old / "data").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    summed_anew(old)
+    with pytest.raises(UserError, match=f"no column {column} to compare"):
+        verified(old, ["site004.example"], folder=tmp_path, pages=pages)
+    with pytest.raises(UserError, match=f"no column {column} to compare"):
+        revised(old, tmp_path / "two", ["site004.example"], folder=tmp_path, pages=pages)
+    verified(old, ["f" * 32], folder=tmp_path, pages=pages)
+
+
+def test_a_row_is_of_the_site_that_its_column_domain_names_though_its_url_cannot_be_taken_apart(tmp_path):
+    odd = row(31, url="https:/\\\\a.example\\x.jpg", domain="A.Example")
+    one = make_release(tmp_path / "one", [*ROWS, odd, row(32, url="//b.a.example/x.jpg", domain="b.a.example")])
+    with pytest.raises(UserError, match=r"2 of 32 rows.*2 by domain"):
+        verified(one, ["a.example"], folder=tmp_path)
+    revised(one, tmp_path / "two", ["a.example"], folder=tmp_path)
+    verified(tmp_path / "two", ["a.example"], folder=tmp_path, parent=str(one))
+
+
+@pytest.mark.parametrize("name", ["old.parquet", "data/more/00000.parquet", "data/_part.parquet", "_revising/rows/00000.parquet"])
+def test_a_file_that_would_be_published_but_that_nobody_looked_at_is_told_wherever_it_lies(tmp_path, new, old, name, capsys):
+    for account in ("_pull.json", "_pulled.jsonl", "_pull.lock", "data/_config.json", "data/_parts/00000.json", ".git/config"):
+        (new / account).parent.mkdir(parents=True, exist_ok=True)
+        (new / account).write_text("{}")
+    verified(new, ENTRIES, folder=tmp_path)
+    (new / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(old / "data/00000.parquet", new / name)
+    with pytest.raises(UserError, match="1 findings"):
+        verified(new, ENTRIES, folder=tmp_path)
+    assert f"{name}: is not in SHA256SUMS" in capsys.readouterr().out
