@@ -72,7 +72,8 @@ def s3_environment() -> Iterator[dict[str, str]]:
         [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        for _ in range(200):
+        for _ in range(600):
+            assert server.poll() is None, "the S3 server did not start"
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
