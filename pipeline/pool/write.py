@@ -15,6 +15,7 @@ from pipeline.pool.judge import Rules, read_tallies
 from pipeline.pool.language import identify
 from pipeline.pool.refuse import by_first_reason
 from pipeline.pool.survive import Batches, survivors, survivors_of_texts, survivors_of_urls
+from pipeline.row_groups import in_groups
 from pipeline.stage import Part, PartFolder, part_folder
 from schemas.pool import POOL
 
@@ -100,7 +101,7 @@ def write_bucket(bucket: int, batches: Iterable[pa.RecordBatch], rules: Rules) -
 
 
 def _write(folder: PartFolder, name: str, batches: Iterable[pa.RecordBatch], language_model: str) -> None:
-    groups = _groups(batches)
+    groups = in_groups((pa.Table.from_batches([batch]) for batch in batches), GROUP_ROWS)
     first = next(groups, None)
     if first is None:
         return
@@ -108,23 +109,6 @@ def _write(folder: PartFolder, name: str, batches: Iterable[pa.RecordBatch], lan
         writer.write_table(_pool_rows(first, language_model), row_group_size=GROUP_ROWS)
         for group in groups:
             writer.write_table(_pool_rows(group, language_model), row_group_size=GROUP_ROWS)
-
-
-def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in tables of GROUP_ROWS, the last one shorter; none is empty."""
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        if batch.num_rows:
-            waiting.append(batch)
-            rows += batch.num_rows
-        while rows >= GROUP_ROWS:
-            table = pa.Table.from_batches(waiting)
-            yield table.slice(0, GROUP_ROWS)
-            waiting = table.slice(GROUP_ROWS).to_batches()
-            rows -= GROUP_ROWS
-    if rows:
-        yield pa.Table.from_batches(waiting)
 
 
 def _pool_rows(table: pa.Table, language_model: str) -> pa.Table:

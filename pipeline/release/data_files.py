@@ -11,6 +11,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.row_groups import in_groups
 from schemas.releases import SORT_ORDER
 
 GROUP_ROWS = 1 << 16  # 25 to 40 MB of memory each with all columns: many enough to prune, few enough to read fast
@@ -37,18 +38,3 @@ def write_data_file(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Tabl
             writer.write_table(group.select(schema.names).cast(schema).combine_chunks(), row_group_size=GROUP_ROWS)
             rows += len(group)
     return rows
-
-
-def in_groups(tables: Iterable[pa.Table], size: int) -> Iterable[pa.Table]:
-    """The same rows in tables of `size`, the last one shorter; none is empty."""
-    waiting: list[pa.Table] = []
-    rows = 0
-    for table in tables:
-        waiting.append(table)
-        rows += len(table)
-        while rows >= size:
-            joined = pa.concat_tables(waiting)
-            yield joined.slice(0, size)
-            waiting, rows = [joined.slice(size)], rows - size
-    if rows:
-        yield pa.concat_tables(waiting)

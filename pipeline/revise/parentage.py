@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from pipeline import io
 from pipeline.metadata.arrays import array_names, open_arrays
-from pipeline.release.data_files import in_groups, write_data_file
+from pipeline.release.data_files import write_data_file
 from pipeline.release.layout import DESCRIPTION, SUMS, arrays_path
 from pipeline.revise.gone import Gone
 from pipeline.revise.rewrite import kept_rows, kept_tables
 from pipeline.revise.scan import batches_of, schema_of
 from pipeline.revise.source import Old, read_old
+from pipeline.row_groups import in_groups
 from pipeline.subset_file import read_subset
 
 _COMPARED_ROWS = 1 << 14

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pipeline.pool import PoolConfig
 from pipeline.pool.judge import Rules, judge
 from pipeline.pool.survive import EARLIEST, survivors
-from pipeline.pool.write import GROUP_ROWS, _groups
 
 RULES = Rules.of(PoolConfig(candidates="c", out="o"))
 
@@ -53,10 +52,3 @@ def test_survivors_do_not_depend_on_how_the_rows_are_cut_into_batches(batch, row
     assert survive(pieces) == survive([whole])
     assert len(survive([whole])) == len(set(numbers))
     assert sum(survivor["n_records"] for survivor in survive([whole])) == len(rows)
-
-
-def test_row_groups_are_full_however_the_rows_arrive():
-    batches = [pa.record_batch({"a": pa.array(range(rows), pa.int64())}) for rows in (0, 5, GROUP_ROWS, 1, 2 * GROUP_ROWS, 0)]
-    groups = list(_groups(batches))
-    assert [group.num_rows for group in groups] == [GROUP_ROWS, GROUP_ROWS, GROUP_ROWS, 6]
-    assert pa.concat_tables(groups).equals(pa.Table.from_batches(batches))
