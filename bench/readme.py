@@ -31,6 +31,7 @@ def _shown(found: dict[str, Any]) -> str:
         f"`{found['command']}` on {found['date']}: {where}.",
         table(figures),
         table(found["measured"]),
+        table([{name: text.replace("|", "/") for name, text in fault.items()} for fault in found.get("faults", [])]),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
     return "\n" + "\n\n".join(filter(None, paragraphs)) + "\n\n"
