@@ -35,6 +35,7 @@ def _drilled(made: Bed, fault: str, drill: Any, arguments: Sequence[str]) -> dic
         outcome = drill(made, *arguments)
     except (DrillError, OSError) as error:
         outcome = f"{FAILED}{error}"
+    outcome = outcome.replace(f"{made.folder}/", "")
     print(f"  {fault}: {outcome}  ({time.monotonic() - started:.0f} s)", flush=True)
     return {"fault": fault, "outcome": outcome}
 
