@@ -18,7 +18,7 @@ import numpy as np
 
 from filters.contract import Draw, Filter
 from pipeline import io
-from pipeline.filter.select import FileResult, filter_file
+from pipeline.filter.one_file import FileResult, filter_file
 from pipeline.ledger import meanwhile
 from pipeline.metadata.files import MetadataFile
 from pipeline.nearby import near, published

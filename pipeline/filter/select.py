@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from filters.compose import narrowed, resolve, rules_of
 from filters.contract import Draw, Filter, columns_of, holds_threads
@@ -16,29 +14,21 @@ from filters.registry import Context, find, takes
 from pipeline import io
 from pipeline.filter import FilterConfig
 from pipeline.filter.account import LARGE_POOL_ROWS, Waterfall, account
+from pipeline.filter.on_spark import filter_on_spark
+from pipeline.filter.one_file import FileResult, filter_file
 from pipeline.filter.recipe import Recipe, members_of, merged, named, parameters_from, read_recipe
-from pipeline.manifest import InputReport, Manifest, Run, output_config, peak_rss_bytes, to_json
+from pipeline.manifest import Manifest, Run, output_config, to_json
 from pipeline.metadata.files import MetadataFile, columns_at_hand, metadata_files, rows_of
-from pipeline.metadata.read import ReadablePool, read_batches, require_scored
+from pipeline.metadata.read import ReadablePool, require_scored
 from pipeline.progress import progress
 from pipeline.stage import require_complete
 from pipeline.subset_file import read_subset, write_subset
 from pipeline.workers import worker_processes
 from schemas.errors import UserError
-from schemas.subsets import SUBSET_DTYPE, sort_rows, uid_rows
+from schemas.subsets import SUBSET_DTYPE, sort_rows
 
 # Options that are parameters of filters, under the same name.
 _OPTIONS = ("arch", "threshold", "fraction", "image_based_scale", "seed", "lid_model", "assets")
-
-
-@dataclass(frozen=True)
-class FileResult:
-    """What one metadata file gave: its kept uids, (n,) `u8,u8`, and the account of it."""
-
-    kept: np.ndarray
-    waterfall: Waterfall
-    report: InputReport
-    peak_rss_bytes: int
 
 
 def select(config: FilterConfig, spark: Any = None) -> Manifest:
@@ -66,23 +56,6 @@ def select(config: FilterConfig, spark: Any = None) -> Manifest:
     )
     _save(config.save_path, kept, manifest)
     return manifest
-
-
-def filter_file(chosen: Filter, drawn: Draw | None, sampled: bool, file: MetadataFile) -> FileResult:
-    """Apply the filter to one file; `sampled`: what costs is estimated in its waterfall. A bad file is reported, not raised."""
-    rules = rules_of(chosen)
-    waterfall, kept = Waterfall(rules, sampled=sampled), [np.empty(0, SUBSET_DTYPE)]
-    columns = tuple(dict.fromkeys((*columns_of(chosen), *(drawn.reads if drawn else ()), "uid")))
-    try:
-        for batch in read_batches(file, columns):
-            mask = waterfall.judge(batch)
-            uids = uid_rows(batch["uid"].filter(pa.array(mask)))
-            kept.append(np.repeat(uids, drawn.repeats(batch.filter(pa.array(mask)))) if drawn else uids)
-    except (UserError, ValueError, TypeError, pa.ArrowException) as error:  # TypeError: a column of a type that it cannot have
-        failed = InputReport(path=file.path, status="failed", error=str(error))
-        return FileResult(kept[0], Waterfall(rules), failed, peak_rss_bytes())
-    report = InputReport(path=file.path, rows=waterfall.rows_in)
-    return FileResult(np.concatenate(kept), waterfall, report, peak_rss_bytes())
 
 
 def _require_readable(results: Sequence[FileResult], config: FilterConfig) -> None:
@@ -122,8 +95,6 @@ def _results(
 ) -> list[FileResult]:
     if spark is None:
         return list(progress(_map(chosen, drawn, files, config), total=len(files), label="filter", unit="file"))
-    from pipeline.filter.on_spark import filter_on_spark
-
     return filter_on_spark(spark, (chosen, drawn), files, config.save_path, sampled=_is_large(files))
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline import io
 from pipeline.manifest import InputReport, PartReport, hash_of
+from pipeline.revise.given import Given
 from pipeline.revise.gone import Gone, uids_in
 from pipeline.revise.listed import Listed
 from pipeline.revise.scan import BY_SHARD, HITS, Recorded, columns_of, scan_part
@@ -21,11 +22,8 @@ from pipeline.subset_file import read_subset
 from schemas.errors import UserError
 from schemas.subsets import array_to_uids, sort_rows
 
-if TYPE_CHECKING:
-    from pipeline.revise.revising import Given
 
-
-def found_uids(what: "Given", work: str) -> pa.Table:
+def found_uids(what: Given, work: str) -> pa.Table:
     """HITS of the pairs that the shards' sidecars know, in order of shards; a uid that a sidecar makes up for is one, too."""
     shards = str(what.config.shards)
     parts = [part for part in shard_parts(shards) if part.sidecar]
@@ -34,7 +32,7 @@ def found_uids(what: "Given", work: str) -> pa.Table:
     return _hits(work, manifest.parts)
 
 
-def found_rows(what: "Given", work: str, by_shards: pa.Table | None) -> tuple[pa.Table, int, dict[str, Any]]:
+def found_rows(what: Given, work: str, by_shards: pa.Table | None) -> tuple[pa.Table, int, dict[str, Any]]:
     """HITS of the release's rows in their order, how many rows there are, and what the manifest tells of the search.
 
     Raises UserError where a file is not what SHA256SUMS says, or where images are to be compared and nothing is known of them.
@@ -56,7 +54,7 @@ def found_rows(what: "Given", work: str, by_shards: pa.Table | None) -> tuple[pa
     return hits, manifest.counts.get("rows_in", 0), {name: value for name, value in facts.items() if value}
 
 
-def found_in_subsets(what: "Given", hits: pa.Table, by_shards: pa.Table | None) -> pa.Table:
+def found_in_subsets(what: Given, hits: pa.Table, by_shards: pa.Table | None) -> pa.Table:
     """HITS of the pairs that only subsets of the release have, listed by uid or hit by what a sidecar tells: they go, too."""
     release, known = what.old.release, pc.utf8_lower(hits["uid"])
     if not release.subsets:
@@ -71,7 +69,7 @@ def found_in_subsets(what: "Given", hits: pa.Table, by_shards: pa.Table | None) 
     return found if by_shards is None else _explained(found, by_shards)
 
 
-def require_images(what: "Given") -> None:
+def require_images(what: Given) -> None:
     """Raises UserError for lists of perceptual hashes where the release has none: nothing would come of them, unsaid."""
     if not what.listed.has("phash"):
         return
@@ -83,7 +81,7 @@ def require_images(what: "Given") -> None:
             )
 
 
-def require_addresses(what: "Given") -> None:
+def require_addresses(what: Given) -> None:
     """Raises UserError for lists of URLs or domains where rows have no address to compare: they would pass for searched."""
     if not what.listed.has("url", "domain"):
         return
@@ -124,7 +122,7 @@ def _hits(work: str, names: Any) -> pa.Table:
     return pa.concat_tables(tables) if tables else HITS.empty_table()
 
 
-def _shard_gone(what: "Given", by_shards: pa.Table) -> Gone:
+def _shard_gone(what: Given, by_shards: pa.Table) -> Gone:
     _, keys = uids_in(by_shards["uid"].combine_chunks())
     return Gone.written(str(Path(what.scratch) / "by_shards.npy"), keys)
 

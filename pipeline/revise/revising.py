@@ -1,9 +1,7 @@
 """The order of things: compile the lists, find the rows, write the next revision; translate shards and further subsets."""
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,19 +12,18 @@ import pyarrow as pa
 from pipeline import io
 from pipeline.lease import held
 from pipeline.ledger import reports_of
-from pipeline.manifest import MANIFEST_NAME, Manifest, Run, total
+from pipeline.manifest import MANIFEST_NAME, Manifest, total
 from pipeline.release.layout import DATA
-from pipeline.removal import compiled_each
 from pipeline.revise.finding import found_in_subsets, found_rows, found_uids, not_compared
+from pipeline.revise.given import Given, by_ledgers, given
 from pipeline.revise.gone import Gone, uids_in
-from pipeline.revise.ledger import ledger_names, ledger_of, uids_in_ledgers
-from pipeline.revise.listed import Listed
+from pipeline.revise.ledger import ledger_names, ledger_of
 from pipeline.revise.publishing import Revised, publish, require_place, swept
 from pipeline.revise.rewrite import write_part
-from pipeline.revise.scan import Recorded
 from pipeline.revise.shards import shard_parts, translate_shard, write_sizes
-from pipeline.revise.source import Old, file_parts, read_old, whole
+from pipeline.revise.source import file_parts, read_old, whole
 from pipeline.revise.subsets import going, translate
+from pipeline.revise.verify import verify
 from pipeline.stage import run_stage
 from schemas.errors import UsageError, UserError
 
@@ -37,60 +34,15 @@ WORK = "_revising"
 Counts = dict[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a run reads, and a folder of this machine for what only it needs."""
-
-    config: "ReviseConfig"
-    old: Old
-    listed: Listed
-    scratch: str
-
-    @property
-    def recorded(self) -> Recorded:
-        """What decides the output."""
-        return Recorded(
-            workers=self.config.workers,
-            release=self.old.digest,
-            lists=self.listed.digests,
-            phash_bits=self.listed.phash_bits,
-            pages=self.listed.pages,
-        )
-
-    @property
-    def run(self) -> Run:
-        """A run of it that begins now."""
-        described = {"release": self.old.digest, "lists": list(self.listed.digests)}
-        return Run.begun("revise", self.config.out or self.config.release, described)
-
-
-@contextmanager
-def given(config: "ReviseConfig") -> Iterator[Given]:
-    """The lists, compiled for the block, and the release. Raises UserError where one of them cannot be read."""
-    with compiled_each(config.remove) as lists, tempfile.TemporaryDirectory(prefix="webpairs-revise-") as scratch:
-        listed = Listed(lists=lists, pages=config.pages)
-        listed.require_entries()
-        listed = replace(listed, phash_bits=config.phash_bits if listed.has("phash") else 0)
-        yield Given(config=config, old=read_old(config.release), listed=listed, scratch=scratch)
-
-
 def revise(config: "ReviseConfig") -> Manifest:
     """`run` of the stage."""
     with given(config) as what:
         if config.verify:
-            from pipeline.revise.verify import verify
-
             return verify(what)
         run = what.run
         counts, facts, gone, revision = _next(what) if config.remove else _followed(what)
         beside = [_translate_subsets(what, gone, revision), _translate_shards(what, gone)]
         return run.manifest(counts=total([counts, *beside]), inputs=(), parts=(), facts=facts)
-
-
-def by_ledgers(what: Given, names: Sequence[str]) -> Gone:
-    """The pairs that these ledgers of the release name."""
-    keys = uids_in_ledgers([what.old.path(name) for name in names])
-    return Gone.written(str(Path(what.scratch) / f"{len(names)}.npy"), keys, by="sha256")
 
 
 def _followed(what: Given) -> tuple[Counts, dict[str, Any], Gone, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -21,6 +21,7 @@ from pipeline.manifest import PARTS_FOLDER, InputReport, Manifest, PartReport
 from pipeline.nearby import sha256_of
 from pipeline.release.layout import DESCRIPTION, SUMS
 from pipeline.revise.finding import not_compared, require_addresses, require_images
+from pipeline.revise.given import Given, by_ledgers
 from pipeline.revise.gone import Gone
 from pipeline.revise.ledger import ledger_name, ledger_names, read_ledger
 from pipeline.revise.listed import REASONS, Listed, without_images
@@ -31,9 +32,6 @@ from pipeline.revise.source import Old, file_parts
 from pipeline.revise.subsets import going
 from pipeline.stage import Part, PartFolder, run_stage
 from schemas.errors import UserError
-
-if TYPE_CHECKING:
-    from pipeline.revise.revising import Given
 
 _MOST_NAMED = 50
 _ACCOUNTS, _OF_ACCOUNTS = (PARTS_FOLDER, RUNNING), (".json", ".jsonl", ".lock")
@@ -55,10 +53,8 @@ class Findings:
         self.unknown |= set(told["unknown"])
 
 
-def verify(what: "Given") -> Manifest:
+def verify(what: Given) -> Manifest:
     """Look at everything. Raises UserError where anything remains, or is not what the release says of itself."""
-    from pipeline.revise.revising import by_ledgers
-
     run, old, found = what.run, what.old, Findings()
     require_addresses(what)
     require_images(what)
@@ -157,7 +153,7 @@ def _subset(subset: tuple[str, str, int], gone: Gone, listed: Listed, found: Fin
         found.wrong.append(f"{name}: {count:,} of {len(uids):,} entries remain")
 
 
-def _parts(what: "Given", name: str, parts: Any, look: Any, found: Findings) -> None:
+def _parts(what: Given, name: str, parts: Any, look: Any, found: Findings) -> None:
     """Look at parts by worker processes; what they tell is kept in the scratch folder."""
     out = str(Path(what.scratch) / name)
     manifest = run_stage("verify", what.recorded, parts, look, out=out)
