@@ -63,8 +63,9 @@ def spark() -> "Iterator[SparkSession]":
 @pytest.fixture(scope="module")
 def s3_environment() -> Iterator[dict[str, str]]:
     """The environment in which s3:// leads to an empty S3 server on loopback."""
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     pytest.importorskip("moto")
+    s3fs.S3FileSystem.clear_instance_cache()  # one that this process made before leads to the server of then
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -87,6 +88,7 @@ def s3_environment() -> Iterator[dict[str, str]]:
     finally:
         server.kill()
         server.wait()
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")
