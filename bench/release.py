@@ -29,7 +29,7 @@ from pipeline.release.rows import read_rows
 from pipeline.release.source import find_source
 from pipeline.release.survey import Survey
 
-_ROWS, _FILE_ROWS, _CORES, _ASKED = 1_000_000, 250_000, 2, 20
+_ROWS, _FILE_ROWS, _CORES, _ASKED = 200_000, 50_000, 2, 20
 _COLUMNS = ("url", "text", "domain", "page_url", "uid")
 
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.release", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--rows", type=int, default=_ROWS, help="synthetic scored pairs (1,000,000)")
+    parser.add_argument("--rows", type=int, default=_ROWS, help="synthetic scored pairs (200,000)")
     return parser
 
 
