@@ -63,10 +63,10 @@ def test_two_requests_to_a_host_are_an_interval_apart_redirects_included(web, ma
         "/start",
         lambda handler: (busy.starts.append(time.monotonic()), make.send(handler, b"", status=302, headers={"Location": "/end"})),
     )
-    make.fetch([web.url("/start"), web.answer("/1", busy), web.answer("/2", busy)], manners=Manners(interval_s=0.15))
+    make.fetch([web.url("/start"), web.answer("/1", busy), web.answer("/2", busy)], manners=Manners(interval_s=0.3))
     gaps = [later - sooner for sooner, later in itertools.pairwise(busy.starts)]
     assert len(gaps) == 3
-    assert min(gaps) > 0.13
+    assert min(gaps) > 0.2  # the server may be late with one and not with the next
 
 
 def test_waiting_for_a_host_costs_no_time_of_the_requests_own(web, make):
